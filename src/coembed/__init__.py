@@ -1,0 +1,1 @@
+"""CoEmbed: many distinct, plausible fields for one photo, learned from scattered pairs."""

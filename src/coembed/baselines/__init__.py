@@ -1,0 +1,1 @@
+"""Simple samplers that any conditional model must beat."""

@@ -1,0 +1,1 @@
+"""Where pairs come from: data sets, folders and a user's own files."""

@@ -1,0 +1,1 @@
+"""How good samples of an ambiguous field are: the paper's metrics and proper scores."""

@@ -1,0 +1,1 @@
+"""Pixels: reading, writing, colour and resizing of photos. Knows no torch model."""

@@ -1,0 +1,1 @@
+"""Ladder variational auto-encoders, ties between their codes, and the joint model."""

@@ -1,0 +1,97 @@
+r"""The contract every sampler meets, and the random streams that make its samples reproducible.
+
+Sample k of photo i depends on (seed, i, k) alone: not on how photos are batched, how samples are
+chunked, or how many are drawn. Each photo owns one random stream; each sample consumes one row of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from coembed.errors import ConfigError
+
+_BLOCK = 16  # torch fills normals in blocks of 16; whole blocks make a longer draw extend a shorter one
+
+
+class Streams:
+    """One random stream a condition; row k of stream i is a function of (seed, i, k) alone.
+
+    Args:
+        seed: any integer.
+        ids: the identity of every condition in the batch, in order. Photo 7 keeps its samples whether
+            it is sampled alone (``ids=[7]``) or among a hundred (``ids=range(100)``).
+
+    >>> alone = Streams(0, [7]).normal(2, 3)
+    >>> among = Streams(0, range(10)).normal(5, 3)
+    >>> bool((alone[:, 0] == among[:2, 7]).all())
+    True
+    """
+
+    def __init__(self, seed: int, ids: Iterable[int]):
+        self.seed = int(seed)
+        self.ids = [int(i) for i in ids]
+        self._generators = [_generator(self.seed, i) for i in self.ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def normal(self, n: int, dim: int) -> Tensor:
+        """The next n rows of every stream, standard normal, shape (n, batch, dim), float32.
+
+        Consecutive calls with the same ``dim`` continue the streams: drawing 3 rows and then 2 gives
+        the same 5 rows as drawing 5 at once.
+        """
+        padded = -(-dim // _BLOCK) * _BLOCK
+        rows = [torch.randn(n, padded, generator=g)[:, :dim] for g in self._generators]
+        return torch.stack(rows, dim=1)
+
+    @classmethod
+    def of(cls, generator: Streams | torch.Generator | int, batch: int) -> Streams:
+        """Streams for a batch, from whatever the caller holds.
+
+        An integer is a seed for conditions 0..batch-1. A ``torch.Generator`` gives the seed (and moves on).
+
+        Raises:
+            ConfigError: streams whose number differs from ``batch``.
+        """
+        if isinstance(generator, Streams):
+            if len(generator) != batch:
+                raise ConfigError(f"generator has {len(generator)} streams, expected one a condition: {batch}")
+            return generator
+        if isinstance(generator, torch.Generator):
+            seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
+        else:
+            seed = int(generator)
+        return cls(seed, range(batch))
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Anything that draws fields for conditions: CDVAE, every baseline, a model from outside."""
+
+    def sample(
+        self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int
+    ) -> Tensor:
+        """Draws n fields a condition, in natural units.
+
+        Args:
+            condition: (batch, channels, height, width), natural units.
+            n: samples a condition; the sample axis stays even for n = 1.
+            generator: streams, or what ``Streams.of`` turns into streams.
+
+        Returns:
+            (n, batch, channels, height, width).
+        """
+        ...
+
+

@@ -1,0 +1,1 @@
+"""What is conditioned on, what is generated, and how a field goes back into the photo."""
