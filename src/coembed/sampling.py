@@ -79,9 +79,7 @@ def _generator(seed: int, index: int) -> torch.Generator:
 class Sampler(Protocol):
     """Anything that draws fields for conditions: CDVAE, every baseline, a model from outside."""
 
-    def sample(
-        self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int
-    ) -> Tensor:
+    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """Draws n fields a condition, in natural units.
 
         Args:
@@ -93,5 +91,3 @@ class Sampler(Protocol):
             (n, batch, channels, height, width).
         """
         ...
-
-
