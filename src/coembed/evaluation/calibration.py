@@ -1,0 +1,124 @@
+r"""Is the spread of the samples the spread of the truth? Coverage, spread against skill, rank histograms.
+
+All of it rests on one fact: if truth and the n samples are exchangeable, the truth's rank among them is uniform
+on 0 .. n. So the truth is given the cell ``[r / (n + 1), (r + 1) / (n + 1)]`` of the unit interval, where r
+samples lie below it (its probability integral transform, known up to that cell). Samples equal to the truth
+(fields have flat zeros) widen the cell to ``[r / (n + 1), (r + equal + 1) / (n + 1)]``, which is what breaking
+ties at random gives on average. Nothing is drawn and no density is assumed, and every statement below is exact
+for any n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from coembed.errors import ConfigError
+from coembed.evaluation.metrics import check_samples
+
+
+def coverage(samples: Tensor, truth: Tensor, levels: Sequence[float] = (0.5, 0.8, 0.9)) -> dict[float, Tensor]:
+    """How often the truth lies in the central interval of the samples, averaged over pixels and channels.
+
+    A pixel counts with the part of its cell that lies within ``[(1 - level) / 2, (1 + level) / 2]``. This
+    interpolates in rank, not in value: if truth and samples are exchangeable the expectation is exactly
+    ``level``, for any n and any distribution, where intervals between interpolated sample quantiles cover too
+    little.
+
+    Args:
+        samples: (n, batch, c, h, w).
+        truth: (batch, c, h, w).
+        levels: nominal coverages within (0, 1).
+
+    Returns:
+        For every level, (batch,) values within [0, 1].
+
+    Raises:
+        ConfigError: a level outside (0, 1).
+    """
+    for level in levels:
+        if not 0 < level < 1:
+            raise ConfigError(f"levels: got {level}, expected a number between 0 and 1")
+    low, high = _cells(samples, truth)
+    covered = {}
+    for level in levels:
+        left, right = (1 - level) / 2, (1 + level) / 2
+        overlap = (high.clamp(max=right) - low.clamp(min=left)).clamp(min=0)
+        covered[level] = (overlap / (high - low)).flatten(1).mean(1).float()
+    return covered
+
+
+def spread_and_skill(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance of the samples and squared error of their mean, whose expectations agree if calibrated.
+
+    Args:
+        samples: (n, batch, c, h, w), n >= 2.
+        truth: (batch, c, h, w).
+
+    Returns:
+        ``(spread, skill)``, each (batch,), averaged over pixels: the unbiased variance times (n + 1) / n (the
+        mean of n samples is itself uncertain), and the squared error of the mean.
+    """
+    count = check_samples(samples, truth)
+    if count < 2:
+        raise ConfigError(f"samples: got {count} a condition, expected at least 2")
+    variance, mean = torch.var_mean(samples, dim=0, correction=1)
+    spread = variance.flatten(1).mean(1) * (count + 1) / count
+    skill = (mean - truth).square().flatten(1).mean(1)
+    return spread, skill
+
+
+def spread_skill(samples: Tensor, truth: Tensor) -> float:
+    """sqrt(mean spread / mean skill) over all examples: 1 if calibrated, below 1 if samples vary too little."""
+    spread, skill = spread_and_skill(samples, truth)
+    return float((spread.double().mean() / skill.double().mean()).sqrt())
+
+
+def rank_histogram(samples: Tensor, truth: Tensor) -> Tensor:
+    """Where the truth ranks among the samples: flat if calibrated, U-shaped if samples vary too little.
+
+    Args:
+        samples: (n, batch, c, h, w).
+        truth: (batch, c, h, w).
+
+    Returns:
+        (batch, n + 1) fractions that sum to 1; bin r is the share of pixels with r samples below the truth,
+        ties shared evenly among their bins.
+    """
+    count = check_samples(samples, truth)
+    below, equal = _below_and_equal(samples, truth)
+    below, share = below.flatten(1), 1 / (equal.flatten(1) + 1).double()
+    steps = share.new_zeros(len(truth), count + 2)
+    steps.scatter_add_(1, below, share)
+    steps.scatter_add_(1, below + equal.flatten(1) + 1, -share)
+    # Sums of steps that should cancel exactly leave rounding of 1e-16; a share below zero would look like a
+    # mistake.
+    return (steps.cumsum(1)[:, :-1].clamp(min=0) / below.shape[1]).float()
+
+
+def reliability_index(histogram: Tensor) -> Tensor:
+    """Sum of absolute deviations of a rank histogram (..., bins) from flat: 0 if flat, below 2 [Delle Monache
+    2006].
+
+    Average histograms over examples first: one example's is ragged for any sampler.
+    """
+    return (histogram - 1 / histogram.shape[-1]).abs().sum(-1)
+
+
+def _cells(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    below, equal = _below_and_equal(samples, truth)
+    cells = len(samples) + 1
+    return below.double() / cells, (below + equal + 1).double() / cells
+
+
+def _below_and_equal(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """How many samples lie below the truth and how many equal it, int64, each the shape of ``truth``."""
+    check_samples(samples, truth)
+    below = torch.zeros(truth.shape, dtype=torch.int64, device=truth.device)
+    equal = torch.zeros_like(below)
+    for sample in samples:
+        below += sample < truth
+        equal += sample == truth
+    return below, equal
