@@ -46,6 +46,8 @@ class Streams:
         Consecutive calls with the same ``dim`` continue the streams: drawing 3 rows and then 2 gives
         the same 5 rows as drawing 5 at once.
         """
+        if not self._generators:
+            return torch.empty(n, 0, dim)
         padded = -(-dim // _BLOCK) * _BLOCK
         rows = [torch.randn(n, padded, generator=g)[:, :dim] for g in self._generators]
         return torch.stack(rows, dim=1)
