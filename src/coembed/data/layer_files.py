@@ -1,0 +1,76 @@
+"""Layers in files of their own: images, ``.npy`` arrays and ``.flo`` motion fields.
+
+Images are read as [0, 1] (grey ones have one channel), ``.npy`` as (h, w) or (h, w, c) in natural units,
+``.flo`` (Middlebury optical flow) as (h, w, 2) in pixels: to the right and downwards.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from coembed.errors import DataError
+from coembed.imaging.photo import PHOTO_SUFFIXES, read_photo
+
+LAYER_SUFFIXES: frozenset[str] = PHOTO_SUFFIXES | {".npy", ".flo"}
+_FLO_MAGIC = b"PIEH"
+_FLO_UNKNOWN = 1e9  # Middlebury's mark of a pixel without a vector
+
+
+def read_layer(path: str, channels: int | None = None) -> np.ndarray:
+    """One image, ``.npy`` or ``.flo`` file as (h, w, c) float32.
+
+    Args:
+        path: the file.
+        channels: a grey image becomes that many equal channels; None: one.
+
+    Raises:
+        PhotoError: an image that cannot be read.
+        DataError: a damaged array, or one that is not (h, w) or (h, w, c) of real numbers.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        return _read_npy(path)
+    if suffix == ".flo":
+        return _read_flo(path)
+    photo = read_photo(path)
+    rgb = photo.as_float()
+    return rgb[..., :1] if photo.grey and channels != 3 else rgb
+
+
+def _read_npy(path: str) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: not a readable .npy array of numbers ({error})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        kind = getattr(array, "dtype", "an archive")
+        raise DataError(f"{path}: holds {kind}, expected real numbers")
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise DataError(f"{path}: has shape {array.shape}, expected (h, w) or (h, w, c)")
+    # Rounding to float32 may overflow to infinity, which the caller reports.
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array.reshape(*array.shape[:2], -1), np.float32)
+
+
+def _read_flo(path: str) -> np.ndarray:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror})") from None
+    if data[:4] != _FLO_MAGIC or len(data) < 12:
+        raise DataError(
+            f"{path}: starts with {data[:4]!r}, expected a .flo file, which starts with {_FLO_MAGIC!r}"
+        )
+    w, h = struct.unpack("<ii", data[4:12])
+    if w < 1 or h < 1 or len(data) != 12 + 8 * w * h:
+        raise DataError(f"{path}: {len(data)} bytes, expected {12 + 8 * w * h} for its {w} x {h} vectors")
+    flow = np.frombuffer(data, "<f4", offset=12).reshape(h, w, 2).astype(np.float32)
+    if np.isfinite(flow).all() and np.abs(flow).max() > _FLO_UNKNOWN:
+        y, x = np.argwhere(np.abs(flow).max(-1) > _FLO_UNKNOWN)[0].tolist()
+        raise DataError(
+            f"{path}: has no vector at row {y}, column {x} (marked unknown), expected one everywhere"
+        )
+    return flow

@@ -1,0 +1,267 @@
+"""The verbs of ``coembed prepare``: their options and what they do.
+
+Light to import: the work imports what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from coembed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from coembed.data.build import BuildOptions, StoreSummary
+    from coembed.data.folder import Found
+
+_LARGEST = 256
+
+
+@dataclass(frozen=True)
+class PrepareCoco:
+    """Pairs from photos in the MS-COCO layout: train2014/ and val2014/ (or 2017); annotations aren't needed."""
+
+    src: tyro.conf.Positional[Path]
+    """Folder that holds train2014/ and val2014/."""
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    task: str = "resaturation"
+    """What is split from a photo: a task's name, or a class of your own as module:Class."""
+    size: str = "32"
+    """Cells of condition and field, N or HxW, up to 256."""
+    workers: int | None = None
+    """Processes; all cores by default. Does not change the bytes written."""
+    strict: bool = False
+    """Stop at a photo that cannot be read, instead of listing it in the index."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the numbers stored."""
+    shard_pairs: int | None = None
+    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+    max_pixels: int = 64_000_000
+    """Larger photos are skipped."""
+
+
+@dataclass(frozen=True)
+class PrepareFolder:
+    """Pairs from any folder of photos, searched through with its subfolders."""
+
+    src: tyro.conf.Positional[Path]
+    """Folder of photos; links that lead outside it are not followed."""
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    task: str = "resaturation"
+    """What is split from a photo: a task's name, or a class of your own as module:Class."""
+    size: str = "32"
+    """Cells of condition and field, N or HxW, up to 256."""
+    val_fraction: float = 0.1
+    """Share of the photos, chosen by a hash of their names, that goes to val/; 0 for none."""
+    workers: int | None = None
+    """Processes; all cores by default. Does not change the bytes written."""
+    strict: bool = False
+    """Stop at a photo that cannot be read, instead of listing it in the index."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the numbers stored."""
+    shard_pairs: int | None = None
+    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+    max_pixels: int = 64_000_000
+    """Larger photos are skipped."""
+
+
+@dataclass(frozen=True)
+class PreparePairs:
+    """Your own pairs: files of the same name (but for the suffix) in two folders, images, .npy or .flo.
+
+    Images are read as [0, 1], .npy arrays as (h, w) or (h, w, c), .flo files as motion in pixels.
+    """
+
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    condition: Path
+    """Folder of what is given."""
+    field: Path
+    """Folder of what is to be generated."""
+    size: str | None = None
+    """Resize both to N or HxW, up to 256, by area means, motion vectors too. By default as they are."""
+    val_fraction: float = 0.1
+    """Share of the pairs, chosen by a hash of their names, that goes to val/; 0 for none."""
+    condition_range: tuple[float, float] | None = None
+    """Smallest and largest value, held against every file; measured by default."""
+    condition_unit: str = ""
+    """Unit, recorded in the index."""
+    condition_channels: int | None = None
+    """Channels; with 3, grey images are read as colour. By default those of the first file."""
+    field_range: tuple[float, float] | None = None
+    """Smallest and largest value, held against every file; measured by default."""
+    field_unit: str = ""
+    """Unit, recorded in the index."""
+    field_channels: int | None = None
+    """Channels; with 3, grey images are read as colour. By default those of the first file."""
+    task: str = "custom"
+    """Recorded in the index."""
+    workers: int | None = None
+    """Processes; all cores by default. Does not change the bytes written."""
+    strict: bool = False
+    """Stop at an image that cannot be read or has no partner, instead of listing it in the index."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the numbers stored."""
+    shard_pairs: int | None = None
+    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+
+
+PrepareConfig = Annotated[
+    Annotated[PrepareCoco, tyro.conf.subcommand("coco")]
+    | Annotated[PrepareFolder, tyro.conf.subcommand("folder")]
+    | Annotated[PreparePairs, tyro.conf.subcommand("pairs")],
+    None,
+]
+"""The three verbs as one type, for a command line."""
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """What was prepared: one summary a store, in the order train, val."""
+
+    dest: str
+    stores: tuple[StoreSummary, ...]
+
+    def text(self) -> str:
+        """A few lines for people: pairs, what was kept, what was skipped and why."""
+        lines = []
+        for store in self.stores:
+            kept = f", {store.kept} of them kept from before" if store.kept else ""
+            skipped = f", {len(store.skipped)} skipped" if store.skipped else ""
+            lines.append(f"{store.folder}: {store.pairs} pairs{kept}{skipped}, {store.seconds:.1f} s")
+            lines += [f"  skipped {s.name!r}: {s.reason}" for s in store.skipped[:5]]
+            if len(store.skipped) > 5:
+                lines.append(f"  and {len(store.skipped) - 5} more, listed in {store.folder}/index.json")
+        return "\n".join(lines)
+
+
+def run_prepare(config: PrepareCoco | PrepareFolder | PreparePairs) -> PrepareSummary:
+    """Prepares pairs; progress goes to standard error.
+
+    On Ctrl-C it says how to go on and lets ``KeyboardInterrupt`` pass: the folder can be resumed.
+
+    Raises:
+        ConfigError: an option outside its range, or an unknown task.
+        DataError: nothing to prepare, a folder prepared with other options, or wrong data of the user's own.
+        PhotoError: a photo that cannot be read, and ``strict``.
+    """
+    run = {PrepareCoco: _coco, PrepareFolder: _folder, PreparePairs: _pairs}[type(config)]
+    if (config.dest / "index.json").exists():
+        raise DataError(f"{config.dest}: holds pairs itself, expected a folder for train/ and val/")
+    try:
+        stores = run(config)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped. {config.dest} keeps the finished shards: the same command goes on from there.",
+            file=sys.stderr,
+        )
+        raise
+    return PrepareSummary(str(config.dest), tuple(stores))
+
+
+def parse_size(text: str | int) -> tuple[int, int]:
+    """``"32"`` or ``"24x32"`` as (h, w).
+
+    Raises:
+        ConfigError: anything else, or a side outside 1 to 256.
+
+    >>> parse_size("24x32")
+    (24, 32)
+    """
+    parts = str(text).lower().split("x")
+    if len(parts) > 2 or not all(p.isascii() and p.isdigit() for p in parts):
+        raise ConfigError(f"size is {text!r}, expected N or HxW, e.g. 32 or 24x32")
+    h, w = int(parts[0]), int(parts[-1])
+    if not (1 <= h <= _LARGEST and 1 <= w <= _LARGEST):
+        raise ConfigError(f"size is {text!r}, expected sides from 1 to {_LARGEST}")
+    return h, w
+
+
+def _coco(config: PrepareCoco) -> list[StoreSummary]:
+    from coembed.data.coco import coco_splits
+    from coembed.imaging.photo import PHOTO_SUFFIXES
+
+    options = _build_options(config)
+    return [
+        _photos(config, "coco", split, folder, found, options)
+        for split, (folder, found) in coco_splits(config.src, PHOTO_SUFFIXES).items()
+    ]
+
+
+def _folder(config: PrepareFolder) -> list[StoreSummary]:
+    from coembed.data.folder import Found, describe, find_files, part
+    from coembed.imaging.photo import PHOTO_SUFFIXES
+
+    options = _build_options(config)
+    found = find_files(config.src, PHOTO_SUFFIXES)
+    if not found.items:
+        raise DataError(f"{config.src}: holds no photo; it holds {describe(config.src)}")
+    train, val = part(found.items, config.val_fraction)
+    stores = [_photos(config, "folder", "train", "", Found(train, found.left_out), options)]
+    if val:
+        stores.append(_photos(config, "folder", "val", "", Found(val, []), options))
+    return stores
+
+
+def _photos(
+    config: PrepareCoco | PrepareFolder, kind: str, split: str, folder: str, found: Found, options: BuildOptions
+) -> StoreSummary:
+    from coembed.data.build import build_store
+    from coembed.data.folder import printable
+    from coembed.data.index import Source
+    from coembed.data.photos import PhotoRecipe
+    from coembed.tasks import get_task
+
+    get_task(config.task)
+    recipe = PhotoRecipe(config.task, parse_size(config.size), config.max_pixels)
+    source = Source(kind, printable(config.src.resolve().name), folder or split)
+    return build_store(
+        config.dest / split, found.items, recipe, options, source=source, left_out=found.left_out
+    )
+
+
+def _pairs(config: PreparePairs) -> list[StoreSummary]:
+    from coembed.data.build import build_store
+    from coembed.data.folder import part, printable
+    from coembed.data.index import Source
+    from coembed.data.own import LayerFacts, match_files, own_recipe
+
+    options = _build_options(config)
+    found = match_files(config.condition, config.field)
+    recipe = own_recipe(
+        found.items,
+        LayerFacts("condition", config.condition_channels, config.condition_range, config.condition_unit),
+        LayerFacts("field", config.field_channels, config.field_range, config.field_unit),
+        size=None if config.size is None else parse_size(config.size),
+        task=config.task,
+    )
+    name = printable(f"{config.condition.resolve().name} -> {config.field.resolve().name}")
+    train, val = part(found.items, config.val_fraction)
+    stores = []
+    for split, items, left_out in (("train", train, found.left_out), ("val", val, [])):
+        if items:
+            source = Source("pairs", name, split)
+            folder = config.dest / split
+            stores.append(build_store(folder, items, recipe, options, source=source, left_out=left_out))
+    return stores
+
+
+def _build_options(config: PrepareCoco | PrepareFolder | PreparePairs) -> BuildOptions:
+    from coembed.data.build import BuildOptions
+
+    workers = config.workers
+    if workers is None:
+        # Not os.cpu_count(): a container or taskset may grant fewer.
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}, expected at least 1")
+    if config.shard_pairs is not None and config.shard_pairs < 1:
+        raise ConfigError(f"shard_pairs is {config.shard_pairs}, expected at least 1")
+    return BuildOptions(config.dtype, workers, config.strict, config.shard_pairs)

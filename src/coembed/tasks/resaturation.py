@@ -1,0 +1,39 @@
+"""Resaturation: the brightness of a photo is given, its saturation is generated (paper sec. 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coembed.errors import DataError
+from coembed.imaging import color
+from coembed.tasks.task import Layer, register_task
+
+
+@register_task
+class Resaturation:
+    """Condition: HSV value. Field: HSV saturation. Hue and value of the photo are kept, so greys stay grey."""
+
+    name = "resaturation"
+    condition = Layer("value", channels=1, low=0.0, high=1.0, unit="1")
+    field = Layer("saturation", channels=1, low=0.0, high=1.0, unit="1")
+
+    def split(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Value and saturation, each (h, w, 1) float32 in [0, 1], of an (h, w, 3) photo in [0, 1]."""
+        # color.value and color.saturation in one pass over contiguous planes: several times as fast as both.
+        r, g, b = (np.ascontiguousarray(rgb[..., i]) for i in range(3))
+        value = np.maximum(np.maximum(r, g), b)
+        spread = value - np.minimum(np.minimum(r, g), b)
+        saturation = spread / np.where(value > 0, value, np.float32(1))
+        return value[..., None], saturation[..., None]
+
+    def compose(self, rgb: np.ndarray, field: np.ndarray) -> np.ndarray:
+        """The photo at the saturation ``field``, (h, w, 1), clipped to [0, 1].
+
+        Raises:
+            DataError: the field is not of the photo's size.
+        """
+        if field.shape != (*rgb.shape[:2], 1):
+            raise DataError(
+                f"field has shape {field.shape}, expected {(*rgb.shape[:2], 1)}, the size of the photo"
+            )
+        return color.with_saturation(rgb, field[..., 0])

@@ -1,0 +1,155 @@
+"""The contract of a task and the registry that finds tasks by name.
+
+A task says what a photo is split into (a condition that is given and a field that is generated) and how a new
+field goes back into the photo. A user's own task is one such class, registered or named as ``"module:Class"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from coembed.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One image-like quantity: a condition or a field.
+
+    Args:
+        name: what it is, e.g. ``"saturation"``.
+        channels: at least 1.
+        low: smallest value it takes, natural units.
+        high: largest value it takes, natural units.
+        unit: e.g. ``"1"`` for a plain ratio, ``"px/frame"``.
+
+    Raises:
+        ConfigError: no channels, or a range that is not finite or runs backwards.
+    """
+
+    name: str
+    channels: int
+    low: float
+    high: float
+    unit: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ConfigError(f"layer {self.name!r} has {self.channels} channels, expected at least 1")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ConfigError(
+                f"layer {self.name!r} has the range {self.low} to {self.high}, expected low <= high"
+            )
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Splits photos into condition and field, and composes photos from new fields.
+
+    Both functions are pure: they keep no state and leave their inputs as they were.
+    ``coembed.testing.check_task`` checks a class of your own against this contract.
+    """
+
+    name: str
+    condition: Layer
+    field: Layer
+
+    def split(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The condition and the field of a photo, at the photo's own size.
+
+        Args:
+            rgb: (h, w, 3) float32, encoded sRGB in [0, 1].
+
+        Returns:
+            condition (h, w, condition.channels) and field (h, w, field.channels), float32, natural units.
+        """
+        ...
+
+    def compose(self, rgb: np.ndarray, field: np.ndarray) -> np.ndarray:
+        """The photo with another field: ``compose(rgb, split(rgb)[1])`` is ``rgb``.
+
+        Args:
+            rgb: (h, w, 3) float32 in [0, 1].
+            field: (h, w, field.channels) float32, natural units.
+
+        Returns:
+            (h, w, 3) float32 in [0, 1].
+        """
+        ...
+
+
+_TASKS: dict[str, Task] = {}
+C = TypeVar("C", bound=type)
+
+
+def register_task(cls: C) -> C:
+    """Class decorator: makes one instance and registers it under its ``name``.
+
+    Registering a class of the same qualified name again replaces it, so a notebook cell can be run twice.
+
+    Raises:
+        ConfigError: the class does not meet ``Task``, or another class has the name.
+    """
+    task = _checked(cls(), cls.__qualname__)
+    taken = _TASKS.get(task.name)
+    if taken is not None and type(taken).__qualname__ != cls.__qualname__:
+        raise ConfigError(f"task {task.name!r} is already registered by {type(taken).__qualname__}")
+    _TASKS[task.name] = task
+    return cls
+
+
+def task_names() -> list[str]:
+    """The names of all registered tasks, sorted."""
+    return sorted(_TASKS)
+
+
+def get_task(name: str) -> Task:
+    """Finds a task by its registered name, or imports a user's own by ``"module:Class"``.
+
+    The second form runs the module, which may lie in the current folder: give it names that the user typed,
+    never one read from a downloaded file.
+
+    Raises:
+        ConfigError: no such task, module or class, or the class does not meet ``Task``.
+    """
+    if name in _TASKS:
+        return _TASKS[name]
+    module, colon, class_name = name.partition(":")
+    if not colon or not module or not class_name:
+        known = ", ".join(task_names())
+        raise ConfigError(f"unknown task {name!r}; known: {known}, or a class of your own as module:Class")
+    cls = getattr(_import(module, name), class_name, None)
+    if not isinstance(cls, type):
+        raise ConfigError(f"task {name!r}: module {module!r} has no class {class_name!r}")
+    return _checked(cls(), name)
+
+
+def _import(module: str, name: str):
+    # An installed script does not see the folder it is run in, where users keep a task of their own.
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"task {name!r}: cannot import {module!r} ({error})") from error
+
+
+def _checked(task: object, where: str) -> Task:
+    if not isinstance(task, Task):
+        missing = [m for m in ("name", "condition", "field", "split", "compose") if not hasattr(task, m)]
+        raise ConfigError(f"task {where!r} lacks {', '.join(missing)}; see coembed.tasks.Task")
+    for part in ("condition", "field"):
+        if not isinstance(getattr(task, part), Layer):
+            raise ConfigError(
+                f"task {where!r}: {part} is {getattr(task, part)!r}, expected a coembed.tasks.Layer"
+            )
+    if not isinstance(task.name, str) or not task.name or ":" in task.name:
+        raise ConfigError(f"task {where!r}: name is {task.name!r}, expected a word without ':'")
+    return task
