@@ -1,0 +1,42 @@
+"""Resaturation agrees with the standard library's HSV and with the colour module."""
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from coembed.errors import DataError
+from coembed.imaging import color
+from coembed.tasks import get_task
+
+
+def test_split_is_value_and_saturation_of_the_standard_library():
+    rgb = np.random.default_rng(0).random((5, 4, 3), dtype=np.float32)
+    value, saturation = get_task("resaturation").split(rgb)
+    for y in range(5):
+        for x in range(4):
+            _, s, v = colorsys.rgb_to_hsv(*(float(c) for c in rgb[y, x]))
+            assert value[y, x, 0] == pytest.approx(v, abs=1e-6)
+            assert saturation[y, x, 0] == pytest.approx(s, abs=1e-6)
+
+
+def test_split_equals_the_colour_module_bit_for_bit():
+    rgb = (np.random.default_rng(1).integers(0, 4, (40, 30, 3)) / np.float32(3)).astype(np.float32)
+    value, saturation = get_task("resaturation").split(rgb)
+    assert np.array_equal(value[..., 0], color.value(rgb))
+    assert np.array_equal(saturation[..., 0], color.saturation(rgb))
+
+
+def test_compose_gives_the_saturation_asked_for_at_the_old_value():
+    generator = np.random.default_rng(2)
+    rgb = generator.uniform(0.1, 1, (6, 7, 3)).astype(np.float32)
+    task = get_task("resaturation")
+    wanted = generator.random((6, 7, 1), dtype=np.float32)
+    value, saturation = task.split(task.compose(rgb, wanted))
+    np.testing.assert_allclose(saturation, wanted, atol=1e-5)
+    np.testing.assert_allclose(value, task.split(rgb)[0], atol=1e-6)
+
+
+def test_a_field_of_another_size_is_refused():
+    with pytest.raises(DataError, match=r"field has shape \(2, 2, 1\), expected \(3, 2, 1\)"):
+        get_task("resaturation").compose(np.zeros((3, 2, 3), np.float32), np.zeros((2, 2, 1), np.float32))
