@@ -1,0 +1,255 @@
+"""``coembed resaturate``: photos in, and a folder of full-size versions, contact sheet, page and settings out.
+
+A photo that cannot be done is reported and the others go on. Nothing is written over an input.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from coembed.errors import ConfigError, PhotoError
+
+if TYPE_CHECKING:
+    from coembed.edit import Plan
+    from coembed.gallery import Row
+    from coembed.imaging.photo import Photo
+    from coembed.model.cdvae import CDVAE
+
+_SUFFIXES = {"jpg": ".jpg", "png": ".png"}
+_LONGEST_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
+
+
+@dataclass(frozen=True)
+class ResaturateConfig:
+    """Makes n natural, different versions of each photo, at the photo's own size.
+
+    Raises:
+        ConfigError: no photos, or n below 1.
+    """
+
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    """JPEG, PNG, WebP or TIFF files."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 4
+    """Versions of each photo."""
+    seed: int = 0
+    """Same photo, seed and model, same versions."""
+    strength: float = 1.0
+    """Share of the change that is applied, 0 to 1 (or a bit beyond)."""
+    temperature: float = 1.0
+    """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
+    all: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
+    model: str = "resaturation"
+    """A bundled model, a model or run folder, or a hub id owner/name."""
+    out: Path | None = None
+    """Folder of the results; out/NAME OF THE PHOTO by default."""
+    format: Literal["keep", "jpg", "png"] = "keep"
+    """Of the results; keep: the photo's own. jpg has no transparency and 8 bits."""
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise ConfigError("photos: got none, expected at least one file")
+        if self.n < 1:
+            raise ConfigError(f"n: got {self.n}, expected at least 1")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has written.
+
+    Args:
+        folder: where to.
+        rows: the photos that were done.
+        failures: the others, with the reason.
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def run_resaturate(config: ResaturateConfig) -> Result:
+    """Does the photos one by one, then writes sheet, page and ``samples.json``.
+
+    Progress goes to standard output, failures to standard error.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ConfigError: a setting outside its range, or a folder in which an input would be overwritten.
+        PhotoError: the folder of the results cannot be made.
+    """
+    from coembed.edit import load_model
+    from coembed.gallery import PREVIEWS, write_page, write_sheets
+
+    folder = config.out or _default_folder(config.photos)
+    _check_inputs_safe(folder, config.photos)
+    model = load_model(config.model)
+    try:
+        (folder / PREVIEWS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    rows, records, failures = [], [], []
+    for path, stem in zip(config.photos, stems(config.photos, folder, config.n), strict=True):
+        start = time.perf_counter()
+        try:
+            row, plan = _do_photo(path, stem, folder, model, config)
+        except PhotoError as error:
+            failures.append((path, str(error)))
+            print(f"coembed: {error}", file=sys.stderr)
+            continue
+        rows.append(row)
+        records.append(_record(path, row, plan))
+        print(f"{path}: {len(row.results)} versions in {time.perf_counter() - start:.1f} s")
+    if rows:
+        write_sheets(folder, rows, config.seed)
+        write_page(folder, rows, _facts(config), _title(rows))
+        _write_settings(folder, config, records, failures)
+        print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
+    return Result(folder, tuple(rows), tuple(failures))
+
+
+def stems(photos: Sequence[Path], folder: Path, n: int) -> list[str]:
+    """One name a photo for its results: the photo's own stem, with _2, _3 ... where two would collide.
+
+    Names that differ in case only collide as well, and so does a name whose results would overwrite an input.
+    """
+    inputs = {name.casefold() for name in _stems_inside(photos, folder)}
+    found: list[str] = []
+    taken: set[str] = set()
+    for photo in photos:
+        wanted = _shortened(photo.stem)
+        candidate, number = wanted, 1
+        while candidate.casefold() in taken or any(
+            f"{candidate}-{k}".casefold() in inputs for k in (*range(1, n + 1), "original")
+        ):
+            number += 1
+            candidate = f"{wanted}_{number}"
+        taken.add(candidate.casefold())
+        found.append(candidate)
+    return found
+
+
+def _do_photo(path: Path, stem: str, folder: Path, model: CDVAE, config: ResaturateConfig) -> tuple[Row, Plan]:
+    from coembed import edit
+    from coembed.gallery import PREVIEWS, Row, Shown, write_preview
+    from coembed.imaging.photo import read_photo, write_photo
+
+    photo = read_photo(path)
+    suffix = _suffix(photo, config.format)
+    plan = edit.plan(
+        photo,
+        model,
+        config.n,
+        config.seed,
+        strength=config.strength,
+        temperature=config.temperature,
+        distinct=not config.all,
+    )
+    files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
+    previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
+    original = f"{PREVIEWS}/{stem}-original.jpg"
+
+    def write(file: str, preview: str, pixels: Any) -> None:
+        write_photo(folder / file, pixels, photo)
+        write_preview(folder / preview, pixels, photo)
+
+    with ThreadPoolExecutor(edit.thread_count()) as pool:
+        jobs: list[Future[None]] = [pool.submit(write_preview, folder / original, photo.pixels, photo)]
+        for file, preview, pixels in zip(files, previews, edit.render(photo, plan.deltas), strict=True):
+            if len(jobs) > 4:  # full-size results must not pile up in memory
+                jobs.pop(0).result()
+            jobs.append(pool.submit(write, file, preview, pixels))
+        for job in jobs:
+            job.result()
+    weights = (None,) * config.n if config.all else plan.weights
+    shown = zip(files, previews, plan.draws, weights, strict=True)
+    return Row(path.name, (photo.width, photo.height), original, tuple(Shown(*s) for s in shown)), plan
+
+
+def _suffix(photo: Photo, wanted: str) -> str:
+    if wanted in _SUFFIXES:
+        return _SUFFIXES[wanted]
+    return photo.suffix
+
+
+def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
+    width, height = row.size
+    samples = [
+        {"file": shown.file, "draw": draw, "weight": weight}
+        for shown, draw, weight in zip(row.results, plan.draws, plan.weights, strict=True)
+    ]
+    return {"photo": _json_text(path), "width": width, "height": height, "samples": samples}
+
+
+def _write_settings(
+    folder: Path, config: ResaturateConfig, records: list[dict[str, Any]], failures: list[tuple[Path, str]]
+) -> None:
+    import coembed
+    from coembed.config import write_json
+
+    write_json(
+        folder / "samples.json",
+        {
+            "format": "coembed-samples",
+            "version": 1,
+            "coembed": coembed.__version__,
+            "task": "resaturation",
+            "model": config.model,
+            "seed": config.seed,
+            "n": config.n,
+            "strength": config.strength,
+            "temperature": config.temperature,
+            "distinct": not config.all,
+            "photos": records,
+            "failed": [{"photo": _json_text(path), "error": _json_text(text)} for path, text in failures],
+        },
+    )
+
+
+def _facts(config: ResaturateConfig) -> dict[str, object]:
+    choice = "plain draws" if config.all else "distinct kinds"
+    facts: dict[str, object] = {"model": config.model, "seed": config.seed, "versions": f"{config.n}, {choice}"}
+    return facts | {"strength": config.strength, "temperature": config.temperature}
+
+
+def _title(rows: Sequence[Row]) -> str:
+    name = rows[0].name if len(rows) == 1 else f"{len(rows)} photos"
+    return f"{name}, resaturated"
+
+
+def _default_folder(photos: Sequence[Path]) -> Path:
+    more = f"-and-{len(photos) - 1}-more" if len(photos) > 1 else ""
+    return Path("out") / (_shortened(photos[0].stem) + more)
+
+
+def _check_inputs_safe(folder: Path, photos: Sequence[Path]) -> None:
+    for photo in photos:
+        if photo.parent.resolve() == folder.resolve() and photo.stem.casefold().split("_")[0] == "sheet":
+            raise ConfigError(
+                f"--out {folder}: the input {photo.name} would be overwritten, expected another folder"
+            )
+
+
+def _stems_inside(photos: Sequence[Path], folder: Path) -> list[str]:
+    from coembed.gallery import PREVIEWS
+
+    places = {folder.resolve(), (folder / PREVIEWS).resolve()}
+    return [photo.stem for photo in photos if photo.parent.resolve() in places]
+
+
+def _shortened(stem: str) -> str:
+    """A stem that can be written anywhere: valid Unicode, and short enough for a suffix to follow."""
+    text = stem.encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore")
+    return text or "photo"
+
+
+def _json_text(value: object) -> str:
+    return str(value).encode("utf-8", "replace").decode()

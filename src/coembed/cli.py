@@ -1,0 +1,141 @@
+"""The ``coembed`` command. Each verb imports what it needs when it is called, so that help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+_HELP = """\
+usage: coembed VERB ...
+
+Many distinct, plausible fields for one photo, learned from scattered pairs.
+
+  resaturate PHOTO...         n natural, different versions of each photo, at its own size
+  upsample PHOTO FIELD OUT    a low-resolution field at the photo's resolution, along its edges
+  prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
+  train                       a model from pairs
+  evaluate MODEL              a model's samples against held-out truth, beside simple baselines
+  doctor                      what works here and what does not, in one screen
+
+  coembed VERB --help         the options of a verb
+  coembed --version
+
+Errors are one line; COEMBED_DEBUG=1 shows where they come from.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0 done, 1 an error that was explained, 2 a wrong command line, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_HELP, end="")
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        import coembed
+
+        print(f"coembed {coembed.__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in _VERBS:
+        print(f"coembed: unknown verb {verb!r}, expected one of {', '.join(_VERBS)}", file=sys.stderr)
+        return 2
+    return _guarded(_VERBS[verb], rest)
+
+
+def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Runs a verb; mistakes of the user end in one line, Ctrl-C in 130."""
+    from coembed.errors import CoEmbedError
+
+    try:
+        return verb(arguments)
+    except CoEmbedError as error:
+        if os.environ.get("COEMBED_DEBUG") == "1":
+            raise
+        print(f"coembed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        if os.environ.get("COEMBED_DEBUG") == "1":
+            raise
+        print("coembed: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has gone, as in `coembed ... | head`: nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _resaturate(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.batch import ResaturateConfig, run_resaturate
+
+    config = tyro.cli(ResaturateConfig, prog="coembed resaturate", args=arguments)
+    return 1 if run_resaturate(config).failures else 0
+
+
+def _upsample(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.enlarge import UpsampleConfig, run_upsample
+
+    run_upsample(tyro.cli(UpsampleConfig, prog="coembed upsample", args=arguments))
+    return 0
+
+
+def _prepare(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.data.prepare import PrepareConfig, run_prepare
+
+    print(run_prepare(tyro.cli(PrepareConfig, prog="coembed prepare", args=arguments)).text())
+    return 0
+
+
+def _train(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.training.config import TrainConfig
+
+    config = tyro.cli(TrainConfig, prog="coembed train", args=arguments)
+    from coembed.training.run import run_train  # imports torch: after the options are known to be good
+
+    run_train(config)
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.evaluation.options import EvaluateConfig
+
+    config = tyro.cli(EvaluateConfig, prog="coembed evaluate", args=arguments)
+    from coembed.evaluation.run import run_evaluate  # imports torch: after the options are known to be good
+
+    run_evaluate(config)
+    return 0
+
+
+def _doctor(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.doctor import DoctorConfig, run_doctor
+
+    return run_doctor(tyro.cli(DoctorConfig, prog="coembed doctor", args=arguments))
+
+
+_VERBS: dict[str, Callable[[list[str]], int]] = {
+    "resaturate": _resaturate,
+    "upsample": _upsample,
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "doctor": _doctor,
+}
