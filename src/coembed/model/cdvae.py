@@ -1,0 +1,373 @@
+r"""The co-embedding model: two ladders tied in code space (paper sec. 3.2, eq. 1-7).
+
+As it is sampled the model is directed and normalised:
+``p(xc, xg) = E[p(zc) p(xc | zc) p(zg | zc) p(xg | zg)]``, and every likelihood here is a bound of that.
+Public tensors are in natural units; inside, data are standardised with statistics that travel with the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from coembed.errors import ModelError
+from coembed.model.config import CDVAEConfig
+from coembed.model.ladder import Inference, LadderVAE
+from coembed.model.regression import Regression
+from coembed.model.ties import MixtureTie, TieContext, build_tie
+from coembed.sampling import Streams
+
+_CHUNK_VALUES = 2**24  # field values decoded at a time: bounds memory, changes no sample
+_START_ROWS = 60_000
+
+
+class CDVAE(nn.Module):
+    """P(field | condition) from scattered pairs.
+
+    Args:
+        config: what the model is made of; ``coembed.model.presets.preset`` gives the named ones.
+
+    >>> from coembed.model.presets import preset
+    >>> model = CDVAE(preset("paper-gauss", (1, 8, 8), (1, 8, 8)))
+    >>> model(torch.rand(2, 1, 8, 8)).sample((5,)).shape
+    torch.Size([5, 2, 1, 8, 8])
+    """
+
+    condition_mean: Tensor
+    condition_std: Tensor
+    field_mean: Tensor
+    field_std: Tensor
+
+    def __init__(self, config: CDVAEConfig):
+        super().__init__()
+        self.config = config
+        self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
+        self.field_ladder = LadderVAE(config.field, config.field_shape)
+        self.regression = None
+        features = 0
+        if config.regression is not None:
+            self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
+            features = config.regression.features
+        self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
+        for name, shape in (("condition", config.condition_shape), ("field", config.field_shape)):
+            self.register_buffer(f"{name}_mean", torch.zeros(shape[0], 1, 1))
+            self.register_buffer(f"{name}_std", torch.ones(shape[0], 1, 1))
+
+    # ---- use -------------------------------------------------------------------------------------------------
+
+    def forward(self, condition: Tensor) -> ConditionalField:
+        """P(field | condition) as a distribution: ``.sample((n,))``, ``.log_prob(field, particles)``."""
+        return ConditionalField(self, condition)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        condition: Tensor,
+        n: int,
+        *,
+        generator: Streams | torch.Generator | int,
+        temperature: float | list[float] = 1.0,
+    ) -> Tensor:
+        """Draws n fields a condition in one pass.
+
+        Args:
+            condition: (batch, c, h, w), natural units.
+            n: samples a condition, at least 1.
+            generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
+            temperature: scales the standard deviation of every field code, or one number a layer, top first. It
+                multiplies the config's own ``layer_temperatures``.
+
+        Returns:
+            (n, batch, c, h, w), natural units.
+
+        Raises:
+            ModelError: a condition of another shape, n below 1, or temperatures of the wrong number or sign.
+        """
+        self._check(condition, self.config.condition_shape, "condition")
+        if n < 1:
+            raise ModelError(f"n: got {n}, expected at least 1")
+        temperatures = self._temperatures(temperature)
+        was_training = self.training
+        self.eval()
+        try:
+            streams, batch = Streams.of(generator, len(condition)), len(condition)
+            xc = self._standardise(condition, "condition")
+            mean, features = self._regress(xc)
+            fixed = None if self._sampled_condition else self.condition_ladder.infer(xc, None).codes
+            rows = max(1, _CHUNK_VALUES // (max(1, batch) * self.config.field_size))
+            parts = []
+            for start in range(0, n, rows):
+                count = min(rows, n - start)
+                noise = streams.normal(count, self._noise_size).flatten(0, 1).to(xc.device)
+                index = torch.arange(batch, device=xc.device).repeat(count)
+                fields = self._draw(xc, mean, features, fixed, noise, index, temperatures)
+                parts.append(fields.view(count, batch, *self.config.field_shape))
+            return torch.cat(parts)
+        finally:
+            self.train(was_training)
+
+    @torch.no_grad()
+    def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
+        """The decoder's mean at the code of a true field (D(zo) of eq. 10), natural units, not clipped."""
+        self._check(condition, self.config.condition_shape, "condition")
+        self._check(field, self.config.field_shape, "field")
+        was_training = self.training
+        self.eval()
+        try:
+            mean, _ = self._regress(self._standardise(condition, "condition"))
+            residual = self._standardise(field, "field") - mean
+            inference = self.field_ladder.infer(residual, None)
+            return self._natural(self.field_ladder.decode(inference.codes).mean + mean)
+        finally:
+            self.train(was_training)
+
+    # ---- training --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def initialise(self, condition: Tensor, field: Tensor) -> None:
+        """Statistics of the data and closed-form starting values; call once, before the first step.
+
+        Args:
+            condition: (n, c, h, w) training conditions, natural units.
+            field: their fields.
+
+        Raises:
+            ModelError: shapes that are not the config's, or a channel that is constant everywhere.
+        """
+        self._check(condition, self.config.condition_shape, "condition")
+        self._check(field, self.config.field_shape, "field")
+        condition, field = condition[:_START_ROWS].float(), field[:_START_ROWS].float()
+        for name, data in (("condition", condition), ("field", field)):
+            std, mean = torch.std_mean(data, dim=(0, 2, 3))
+            if not bool((std > 0).all()):
+                raise ModelError(f"{name}: a channel is constant over all {len(data)} training pairs")
+            getattr(self, f"{name}_mean").copy_(mean.view(-1, 1, 1))
+            getattr(self, f"{name}_std").copy_(std.view(-1, 1, 1))
+        xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
+        self.condition_ladder.start(xc)
+        if self.regression is not None:
+            self.regression.start(xc, xg)
+            # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
+            parts = zip(xg.split(4096), xc.split(4096), strict=True)
+            xg = torch.cat([field - self.regression.ridge(condition)[1] for field, condition in parts])
+        self.field_ladder.start(xg)
+        if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
+            codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])
+            self.tie.start(codes, torch.Generator().manual_seed(0))
+
+    def loss(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Parts of the negative bound on log p(xc, xg) of standardised data, nats, each (batch,).
+
+        ``total`` is minimised: distortions + ``warmup`` x (rates + tie) (eq. 2, 4, 7).
+        """
+        xc, xg, mean, features = self._inputs(condition, field)
+        noise = _noise_of(generator, xc.device)
+        qc = self.condition_ladder.infer(xc, noise)
+        qg = self.field_ladder.infer(xg - mean, noise)
+        rate_field, tie = self.tie.rate(qg, qc, TieContext(self._context_codes(qc), features))
+        rate_condition = self._free(qc.kl())
+        distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
+        distortion_field = -self.field_ladder.decode(qg.codes).log_prob(xg - mean)
+        weight = self.config.condition_weight
+        total = weight * distortion_condition + distortion_field
+        total = total + warmup * (weight * rate_condition + rate_field + tie)
+        return {
+            "total": total,
+            "distortion_condition": distortion_condition,
+            "distortion_field": distortion_field,
+            "rate_condition": rate_condition,
+            "rate_field": rate_field,
+            "tie": tie,
+        }
+
+    @torch.no_grad()
+    def diagnostics(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator
+    ) -> dict[str, float | list[float]]:
+        """What the codes carry: KL and active units a layer, effective mixture components.
+
+        A unit is active if the variance of its posterior mean over the examples exceeds 0.01. ``kl_field`` is
+        against the ladder's own prior. ``components_effective``: exponential of the mean
+        responsibility's entropy.
+        """
+        xc, xg, mean, features = self._inputs(condition, field)
+        noise = _noise_of(generator, xc.device)
+        qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
+        found: dict[str, float | list[float]] = {}
+        for name, q in (("condition", qc), ("field", qg)):
+            found[f"kl_{name}"] = [kl.mean().item() for kl in q.kl()]
+            found[f"active_{name}"] = [float((p.mean.float().var(0) > 0.01).sum()) for p in q.posteriors]
+        if isinstance(self.tie, MixtureTie):
+            mixture = self.tie.mixture(TieContext(self._context_codes(qc), features))
+            used = mixture.responsibilities(self._tied_codes(qg)).mean(0)
+            found["components_effective"] = math.exp(-(used * used.clamp(min=1e-12).log()).sum().item())
+            found["components"] = float(self.config.tie.components)
+        return found
+
+    @torch.no_grad()
+    def log_joint(
+        self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
+    ) -> Tensor:
+        """Importance-weighted lower bound on log p(xc, xg), natural units, nats, (batch,), normalised."""
+        return self._log_bound(condition, field, particles, generator, joint=True)
+
+    @torch.no_grad()
+    def log_conditional(
+        self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
+    ) -> Tensor:
+        """Importance-weighted bound (lower in expectation) on log p(xg | xc) as sampled, nats, (batch,)."""
+        return self._log_bound(condition, field, particles, generator, joint=False)
+
+    def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
+        """Writes the model to a folder (see ``coembed.hub.save_pretrained``)."""
+        from coembed.hub import save_pretrained
+
+        save_pretrained(self, folder, task=task, card=card)
+
+    # ---- inside ----------------------------------------------------------------------------------------------
+
+    def _inputs(self, condition: Tensor, field: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        self._check(condition, self.config.condition_shape, "condition")
+        self._check(field, self.config.field_shape, "field")
+        xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
+        return xc, xg, *self._regress(xc)
+
+    def _regress(self, xc: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.regression is None:
+            return xc.new_zeros(len(xc), *self.config.field_shape), None
+        return self.regression(xc)
+
+    @property
+    def _sampled_condition(self) -> bool:
+        return self.config.condition_code == "sample"
+
+    @property
+    def _noise_size(self) -> int:
+        size = self.tie.noise_size
+        size += sum(self.condition_ladder.code_sizes) if self._sampled_condition else 0
+        return size + (self.config.field_size if self.config.decode == "draw" else 0)
+
+    def _context_codes(self, qc: Inference) -> list[Tensor]:
+        return qc.codes if self._sampled_condition else [q.mean for q in qc.posteriors]
+
+    def _tied_codes(self, qg: Inference) -> Tensor:
+        if self.config.tie.layers == "all":
+            return torch.cat([c.flatten(1) for c in qg.codes], -1)
+        return qg.codes[0].flatten(1)
+
+    def _draw(
+        self,
+        xc: Tensor,
+        mean: Tensor,
+        features: Tensor | None,
+        fixed: list[Tensor] | None,
+        noise: Tensor,
+        index: Tensor,
+        temperatures: list[float],
+    ) -> Tensor:
+        """Fields (rows, c, h, w) for the conditions that ``index`` names, from one row of noise each."""
+        sizes = self.condition_ladder.code_sizes if self._sampled_condition else []
+        for_condition, for_tie, for_pixels = noise.split(
+            [sum(sizes), self.tie.noise_size, self._noise_size - sum(sizes) - self.tie.noise_size], -1
+        )
+        if fixed is None:
+            pieces = iter(for_condition.split(sizes, -1))
+            codes = self.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape)).codes
+            context = TieContext(codes, None if features is None else features[index])
+        else:
+            context = TieContext(fixed, features).rows(index)
+        pixels = self.field_ladder.decode(self.tie.draw(self.field_ladder, context, for_tie, temperatures))
+        residual = pixels.mean
+        if self.config.decode == "draw":
+            residual = pixels.sample(temperatures[-1] * for_pixels.view_as(residual))
+        fields = self._natural(residual + mean[index])
+        return fields.clamp(*self.config.clip) if self.config.clip else fields
+
+    def _log_bound(
+        self, condition: Tensor, field: Tensor, particles: int, generator: torch.Generator, *, joint: bool
+    ) -> Tensor:
+        if particles < 1:
+            raise ModelError(f"particles: got {particles}, expected at least 1")
+        xc, xg, mean, features = self._inputs(condition, field)
+        noise, weights = _noise_of(generator, xc.device), []
+        for _ in range(particles):
+            qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
+            context = TieContext(self._context_codes(qc), features)
+            weight = self.field_ladder.decode(qg.codes).log_prob(xg - mean)
+            weight = weight + self.tie.log_prob(qg.codes, self.field_ladder, context) - qg.log_posterior()
+            if joint:
+                weight = weight + self.condition_ladder.decode(qc.codes).log_prob(xc)
+                weight = weight + self.tie.condition_log_prior(qc) - qc.log_posterior()
+            weights.append(weight)
+        bound = torch.logsumexp(torch.stack(weights), 0) - math.log(particles)
+        bound = bound - self._log_volume(self.field_std, self.config.field_shape)
+        return bound - self._log_volume(self.condition_std, self.config.condition_shape) if joint else bound
+
+    @staticmethod
+    def _log_volume(std: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        return std.log().sum() * (shape[1] * shape[2])
+
+    def _free(self, kls: list[Tensor]) -> Tensor:
+        """Sum over layers; a layer whose batch mean is below ``free_bits`` costs that constant instead."""
+        total = torch.zeros_like(kls[0])
+        for kl in kls:
+            short = kl.detach().mean() < self.config.free_bits
+            total = total + (torch.full_like(kl, self.config.free_bits) if bool(short) else kl)
+        return total
+
+    def _temperatures(self, temperature: float | list[float]) -> list[float]:
+        layers = self.field_ladder.layers
+        wanted = list(temperature) if isinstance(temperature, list | tuple) else [float(temperature)] * layers
+        if len(wanted) != layers or min(wanted) < 0:
+            raise ModelError(
+                f"temperature: got {temperature}, expected a number >= 0 or {layers} of them, one a layer"
+            )
+        own = self.config.layer_temperatures or (1.0,) * layers
+        return [a * b for a, b in zip(wanted, own, strict=True)]
+
+    def _standardise(self, data: Tensor, name: str) -> Tensor:
+        mean = getattr(self, f"{name}_mean")
+        return (data.to(mean.device, mean.dtype) - mean) / getattr(self, f"{name}_std")
+
+    def _natural(self, field: Tensor) -> Tensor:
+        return field * self.field_std + self.field_mean
+
+    @staticmethod
+    def _check(data: Tensor, shape: tuple[int, int, int], name: str) -> None:
+        if data.ndim != 4 or tuple(data.shape[1:]) != tuple(shape):
+            wanted = ", ".join(map(str, shape))
+            raise ModelError(f"{name}: got shape {tuple(data.shape)}, expected (batch, {wanted})")
+
+
+class ConditionalField:
+    """P(field | condition): a distribution over fields for a batch of conditions."""
+
+    def __init__(self, model: CDVAE, condition: Tensor):
+        self.model, self.condition = model, condition
+
+    def sample(
+        self, shape: tuple[int] = (1,), *, generator: Streams | torch.Generator | int | None = None
+    ) -> Tensor:
+        """(n, batch, c, h, w) for ``shape`` (n,); without a generator, from torch's global one."""
+        if generator is None:
+            generator = int(torch.randint(2**62, (1,)).item())
+        return self.model.sample(self.condition, shape[0], generator=generator)
+
+    def log_prob(
+        self, field: Tensor, particles: int = 1, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Importance-weighted bound on log p(field | condition), nats, (batch,)."""
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        return self.model.log_conditional(self.condition, field, particles=particles, generator=generator)
+
+
+def _noise_of(generator: torch.Generator, device: torch.device):
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(*shape, generator=generator, device=generator.device).to(device)
+
+    return draw

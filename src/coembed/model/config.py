@@ -1,0 +1,172 @@
+"""What a co-embedding model is made of: one frozen dataclass a part, only the options that part has."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from coembed.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """One ladder VAE. Lists run coarse to fine: the first code is the top layer (z_L), the last is z_1.
+
+    Attributes:
+        tower: ``fc`` joins layers by two fully connected layers (the paper); ``conv`` has spatial codes;
+            ``linear`` has whitened principal components as codes, set in closed form before training.
+        codes: width of every code, top first; for ``conv`` channels of spatial maps.
+        hidden: width of the hidden layers at every code (``fc``) or channels (``conv``); none for ``linear``.
+        maps: ``conv`` only: side of every spatial code as a divisor of the field, e.g. 8 for 4 x 4 at 32 x 32.
+        norm: normalisation of hidden layers.
+        shared: inference merges with the generative prior itself (else with a top-down net of its own).
+        only_mean_up: the upward pass hands on a layer's mean instead of its hidden activations.
+        likelihood: pixel deviation ``fixed``, learned a ``channel``, or a ``pixel`` (from the code).
+        sigma: starting (or fixed) pixel standard deviation, in standard deviations of the data.
+        sigma_floor: its lower bound.
+    """
+
+    tower: Literal["fc", "conv", "linear"] = "fc"
+    codes: tuple[int, ...] = (16, 32, 64)
+    hidden: tuple[int, ...] = (128, 256, 512)
+    maps: tuple[int, ...] = ()
+    norm: Literal["layer", "batch", "none"] = "layer"
+    shared: bool = True
+    only_mean_up: bool = False
+    likelihood: Literal["fixed", "channel", "pixel"] = "channel"
+    sigma: float = 0.5
+    sigma_floor: float = 0.02
+
+    def __post_init__(self):
+        if not self.codes or min(self.codes) < 1:
+            raise ConfigError(f"codes: got {self.codes}, expected at least one positive width")
+        if self.tower != "linear" and len(self.hidden) != len(self.codes):
+            raise ConfigError(f"hidden: got {len(self.hidden)} widths, expected one a code: {len(self.codes)}")
+        if self.tower == "conv" and len(self.maps) != len(self.codes):
+            raise ConfigError(f"maps: got {len(self.maps)} divisors, expected one a code: {len(self.codes)}")
+        if self.tower == "conv" and any(a < b or a % b for a, b in zip(self.maps, self.maps[1:], strict=False)):
+            raise ConfigError(f"maps: got {self.maps}, expected each divisor to be a multiple of the next")
+        if not 0 < self.sigma_floor <= self.sigma:
+            raise ConfigError(
+                f"sigma: got {self.sigma} with floor {self.sigma_floor}, expected 0 < floor <= sigma"
+            )
+
+
+@dataclass(frozen=True)
+class TieConfig:
+    """How the codes of condition and field hang together (sec. 3.2, 3.3).
+
+    Attributes:
+        kind: ``gaussian`` (eq. 3), ``mixture`` density (eq. 6), or ``none``.
+        layers: the ``top`` code, ``all`` codes at once, or ``hier``: every layer given those above.
+        fraction: share of a code's dimensions that a Gaussian tie ties.
+        sigma: sigma_t of the Gaussian tie; the width of mixture components (start value if learned).
+        conditional: a Gaussian tie's draws: ``exact`` N(zc / (1 + s), s / (1 + s)) or the ``paper``'s N(zc, s).
+        components: K of the mixture.
+        learn_sigma: mixture components have scales of their own, in bands of neighbouring dimensions.
+        prior: the mixture ``replace``s the field code's N(0, I), or is ``add``ed to it (the paper's eq. 7).
+        hidden: width of the mixture's network.
+        features: the mixture also reads the condition regression's features.
+        detail: ``hier`` mixtures: leading dimensions of a lower code whose mean depends on those above.
+    """
+
+    kind: Literal["none", "gaussian", "mixture"] = "gaussian"
+    layers: Literal["top", "all", "hier"] = "hier"
+    fraction: float = 0.8
+    sigma: float = 0.3
+    conditional: Literal["exact", "paper"] = "exact"
+    components: int = 12
+    learn_sigma: bool = True
+    prior: Literal["replace", "add"] = "replace"
+    hidden: int = 256
+    features: bool = False
+    detail: int = 256
+
+    def __post_init__(self):
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction: got {self.fraction}, expected a number in (0, 1]")
+        if self.sigma <= 0:
+            raise ConfigError(f"sigma: got {self.sigma}, expected a positive number")
+        if self.components < 1:
+            raise ConfigError(f"components: got {self.components}, expected at least 1")
+        if self.kind == "mixture" and self.prior == "add" and self.layers == "hier":
+            raise ConfigError("prior: 'add' is the paper's form at 'top' or 'all'; 'hier' needs 'replace'")
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """The part of the field that the condition decides: the field tower models what is left.
+
+    A ridge regression (set in closed form) plus a convolutional U-Net that starts at zero.
+
+    Attributes:
+        rank: principal components of the condition that the ridge regression reads.
+        channels: of the U-Net at half resolution, doubled at two further halvings. 0 leaves it out.
+        features: length of the vector that a mixture tie may read.
+        ridge: penalty in units of the condition's mean eigenvalue.
+    """
+
+    rank: int = 256
+    channels: int = 32
+    features: int = 256
+    ridge: float = 0.02
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class CDVAEConfig:
+    """The joint model of condition and field.
+
+    Attributes:
+        condition_shape: (channels, height, width) of the condition.
+        field_shape: the same of the field.
+        condition: ladder of the condition.
+        field: ladder of the field.
+        tie: joins their codes.
+        regression: predicts the field's conditional mean first, or nothing (the paper).
+        condition_code: codes of the condition are ``sample``d from q(zc | xc) (eq. 5) or its ``mean`` is taken.
+        condition_weight: weight of the condition's own ladder in the loss.
+        free_bits: nats a layer that the rate may keep for free.
+        decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
+        layer_temperatures: default temperature of every field code, top first; empty means 1.
+        clip: samples are clipped to this range (natural units), if any.
+    """
+
+    condition_shape: tuple[int, int, int]
+    field_shape: tuple[int, int, int]
+    condition: LadderConfig = dataclasses.field(default_factory=LadderConfig)
+    field: LadderConfig = dataclasses.field(default_factory=LadderConfig)
+    tie: TieConfig = dataclasses.field(default_factory=TieConfig)
+    regression: RegressionConfig | None = None
+    condition_code: Literal["sample", "mean"] = "sample"
+    condition_weight: float = 1.0
+    free_bits: float = 0.0
+    decode: Literal["mean", "draw"] = "mean"
+    layer_temperatures: tuple[float, ...] = ()
+    clip: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        for name, shape in (("condition_shape", self.condition_shape), ("field_shape", self.field_shape)):
+            if len(shape) != 3 or min(shape) < 1:
+                raise ConfigError(f"{name}: got {shape}, expected (channels, height, width)")
+        layers = len(self.field.codes)
+        if self.layer_temperatures and len(self.layer_temperatures) != layers:
+            raise ConfigError(
+                f"layer_temperatures: got {len(self.layer_temperatures)}, expected one a code: {layers}"
+            )
+        if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:
+            raise ConfigError(
+                f"tie: a Gaussian tie at {self.tie.layers!r} layers needs as many codes on both sides, "
+                f"got {len(self.condition.codes)} and {layers}"
+            )
+        if self.tie.features and self.regression is None:
+            raise ConfigError("tie.features: needs a regression, whose features it reads")
+        if self.clip and not self.clip[0] < self.clip[1]:
+            raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
+
+    @property
+    def field_size(self) -> int:
+        """Values a field."""
+        return math.prod(self.field_shape)

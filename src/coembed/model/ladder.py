@@ -1,0 +1,126 @@
+r"""A variational auto-encoder with ladder inference [Sonderby 2016], paper sec. 3.1 and eq. 11-27."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from coembed.model.config import LadderConfig
+from coembed.model.gaussians import Gaussian, bounded_log_var
+from coembed.model.towers import LinearTower, build_tower
+
+Noise = Callable[[tuple[int, ...]], Tensor]
+"""Gives standard normal noise of a shape; what it draws from is the caller's business."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What q(z | x) gave: lists run coarse to fine, one entry a layer."""
+
+    posteriors: list[Gaussian]
+    priors: list[Gaussian]
+    codes: list[Tensor]
+
+    def kl(self) -> list[Tensor]:
+        """KL(q || p) a layer given the sampled codes above, nats, each (batch,)."""
+        return [q.kl(p) for q, p in zip(self.posteriors, self.priors, strict=True)]
+
+    def log_posterior(self) -> Tensor:
+        """log q(codes | x), (batch,)."""
+        return _total(q.log_prob(z) for q, z in zip(self.posteriors, self.codes, strict=True))
+
+    def log_prior(self) -> Tensor:
+        """log p(codes), (batch,)."""
+        return _total(p.log_prob(z) for p, z in zip(self.priors, self.codes, strict=True))
+
+
+class LadderVAE(nn.Module):
+    """Any number of Gaussian layers; data are standardised arrays (batch, c, h, w).
+
+    Args:
+        config: which tower, how many codes, which pixel likelihood.
+        shape: (channels, height, width) of the data.
+    """
+
+    def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
+        super().__init__()
+        self.config, self.shape = config, shape
+        self.tower = build_tower(config, shape)
+        self.code_shapes: list[tuple[int, ...]] = self.tower.code_shapes  # type: ignore[assignment]
+        start = torch.full((shape[0], 1, 1), math.log(config.sigma) * 2)
+        if config.likelihood == "fixed":
+            self.register_buffer("pixel_log_var", start)
+        elif config.likelihood == "channel":
+            self.pixel_log_var = nn.Parameter(start)
+
+    @property
+    def layers(self) -> int:
+        """Number of stochastic layers."""
+        return len(self.code_shapes)
+
+    @property
+    def code_sizes(self) -> list[int]:
+        """Dimensions of every code, flattened, coarse to fine."""
+        return [math.prod(s) for s in self.code_shapes]
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Closed-form starting values from standardised data, for towers that have them."""
+        if isinstance(self.tower, LinearTower):
+            noise = self.tower.start(x)
+            if self.config.likelihood == "channel":
+                self.pixel_log_var.fill_(math.log(noise))
+
+    def infer(self, x: Tensor, noise: Noise | None) -> Inference:
+        """q(z | x): upward messages merged, top down, with the prior given the code sampled above (eq. 24-27).
+
+        Args:
+            x: (batch, c, h, w), standardised.
+            noise: gives standard normals; None takes the means.
+        """
+        messages = self.messages(x)
+        posteriors: list[Gaussian] = []
+        priors: list[Gaussian] = []
+        codes: list[Tensor] = []
+        for i, message in enumerate(messages):
+            prior = self.prior(i, codes, like=message.mean)
+            if i == 0:
+                # The linear tower's upward pass is a likelihood, so it merges at the top too.
+                posterior = message.merge(prior) if isinstance(self.tower, LinearTower) else message
+            else:
+                merging = prior if self.config.shared else self.tower.prior(i, codes, inference=True)  # type: ignore[operator]
+                posterior = merging.merge(message)
+            codes.append(posterior.mean if noise is None else posterior.sample(noise(posterior.mean.shape)))
+            posteriors.append(posterior)
+            priors.append(prior)
+        return Inference(posteriors, priors, codes)
+
+    def messages(self, x: Tensor) -> list[Gaussian]:
+        """What the upward pass says of every code, coarse to fine (eq. 24-25)."""
+        return self.tower.messages(x)  # type: ignore[operator]
+
+    def prior(self, layer: int, above: list[Tensor], *, like: Tensor) -> Gaussian:
+        """p(z_layer | codes above): N(0, I) at the top; ``like`` gives its shape."""
+        return Gaussian.standard(like) if layer == 0 else self.tower.prior(layer, above)  # type: ignore[operator]
+
+    def decode(self, codes: list[Tensor]) -> Gaussian:
+        """p(x | codes) over pixels, variances bounded below by the config's floor (eq. 12)."""
+        mean, raw = self.tower.decode(codes)  # type: ignore[operator]
+        low = 2 * math.log(self.config.sigma_floor)
+        if raw is not None:
+            return Gaussian(mean, bounded_log_var(raw, low, 4.0))
+        log_var = self.pixel_log_var
+        if self.config.likelihood == "channel":
+            log_var = low + torch.nn.functional.softplus(log_var - low)
+        return Gaussian(mean, log_var.expand_as(mean))
+
+
+def _total(terms) -> Tensor:
+    total = 0.0
+    for term in terms:
+        total = total + term
+    return total  # type: ignore[return-value]
