@@ -144,7 +144,7 @@ def _do_photo(path: Path, stem: str, folder: Path, model: CDVAE, config: Resatur
 
     photo = read_photo(path)
     suffix = _suffix(photo, config.format)
-    plan = edit.plan(
+    plan, pictures = edit.versions(
         photo,
         model,
         config.n,
@@ -163,7 +163,7 @@ def _do_photo(path: Path, stem: str, folder: Path, model: CDVAE, config: Resatur
 
     with ThreadPoolExecutor(edit.thread_count()) as pool:
         jobs: list[Future[None]] = [pool.submit(write_preview, folder / original, photo.pixels, photo)]
-        for file, preview, pixels in zip(files, previews, edit.render(photo, plan.deltas), strict=True):
+        for file, preview, pixels in zip(files, previews, pictures, strict=True):
             if len(jobs) > 4:  # full-size results must not pile up in memory
                 jobs.pop(0).result()
             jobs.append(pool.submit(write, file, preview, pixels))

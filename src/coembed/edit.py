@@ -93,8 +93,10 @@ def resaturate(
     """
     source = read_photo(photo)
     loaded = load_model(model)
-    steps = plan(source, loaded, n, seed, strength=strength, temperature=temperature, distinct=distinct)
-    return [_as_image(pixels, source) for pixels in render(source, steps.deltas)]
+    _, pictures = versions(
+        source, loaded, n, seed, strength=strength, temperature=temperature, distinct=distinct
+    )
+    return [_as_image(pixels, source) for pixels in pictures]
 
 
 def load_model(model: str | Path | CDVAE | None = None) -> CDVAE:
@@ -108,6 +110,28 @@ def load_model(model: str | Path | CDVAE | None = None) -> CDVAE:
     if isinstance(model, (str, Path)):
         return _loaded(model)
     return model
+
+
+def versions(
+    photo: Photo,
+    model: CDVAE,
+    n: int,
+    seed: int,
+    *,
+    strength: float = 1.0,
+    temperature: float = 1.0,
+    distinct: bool = True,
+) -> tuple[Plan, Iterator[np.ndarray]]:
+    """``plan`` and ``render`` together: the photo's edges are studied while the model draws.
+
+    Returns:
+        The plan, and n arrays like ``photo.pixels``.
+    """
+    _, height, width = model.config.field_shape
+    with ThreadPoolExecutor(1) as pool:
+        interpolator = pool.submit(Interpolator, photo.pixels, (height, width))
+        steps = plan(photo, model, n, seed, strength=strength, temperature=temperature, distinct=distinct)
+    return steps, render(photo, steps.deltas, interpolator.result())
 
 
 def plan(
@@ -132,18 +156,21 @@ def plan(
         raise ConfigError(f"strength is {strength}, expected 0 to 4")
     if not 0 <= temperature <= 4:
         raise ConfigError(f"temperature is {temperature}, expected 0 to 4")
-    condition, field = low_layers(photo, get_task(TASK), *_shapes(model))
+    task = get_task(TASK)
+    condition, field = low_layers(photo, task, *_shapes(model))
     draws = max(_DRAWS, _DRAWS_EACH * n) if distinct else n
     with torch.inference_mode():
         samples = model.sample(condition, draws, generator=Streams(seed, [0]), temperature=temperature)[:, 0]
         reconstruction = model.reconstruct(condition, field)
-    fields = samples.float().numpy()
+    # What no photo can have is no part of a sample: a Gaussian likelihood also reaches beyond the range.
+    low, high = task.field.low, task.field.high
+    fields, reconstructed = (part.float().clamp(low, high).numpy() for part in (samples, reconstruction))
     if distinct:
         chosen = representatives(fields, n)
         rows, weights = chosen.rows, chosen.weights
     else:
         rows, weights = tuple(range(n)), (1 / n,) * n
-    deltas = detail_delta(fields[list(rows)], reconstruction.float().numpy(), strength)
+    deltas = detail_delta(fields[list(rows)], reconstructed, strength)
     return Plan(deltas, rows, weights)
 
 
@@ -188,17 +215,19 @@ def low_layers(
     return found[0], found[1]
 
 
-def render(photo: Photo, deltas: np.ndarray) -> Iterator[np.ndarray]:
+def render(photo: Photo, deltas: np.ndarray, interpolator: Interpolator | None = None) -> Iterator[np.ndarray]:
     """Applies changes of saturation to a photo, four at a time to bound memory.
 
     Args:
         photo: any size and depth.
         deltas: (n, 1, h, w) float32, low resolution.
+        interpolator: prepared for the photo and (h, w); made here if there is none.
 
     Yields:
         n arrays like ``photo.pixels``. Where a delta is zero everywhere the pixels are the photo's own.
     """
-    interpolator = Interpolator(photo.pixels, (deltas.shape[-2], deltas.shape[-1]))
+    if interpolator is None:
+        interpolator = Interpolator(photo.pixels, (deltas.shape[-2], deltas.shape[-1]))
     confidence = hue_confidence(photo.pixels)
     for start in range(0, len(deltas), _AT_ONCE):
         yield from _render(photo, deltas[start : start + _AT_ONCE], interpolator, confidence)

@@ -1,0 +1,52 @@
+"""A tiny model for the tests of what surrounds models: known samples, a known reconstruction, real weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from coembed import hub
+from coembed.errors import ConfigError
+from coembed.sampling import Streams
+
+
+@dataclass(frozen=True)
+class TinyConfig:
+    condition_shape: tuple[int, int, int] = (1, 8, 8)
+    field_shape: tuple[int, int, int] = (1, 8, 8)
+    kinds: int = 3
+
+    def __post_init__(self):
+        if self.kinds < 1:
+            raise ConfigError(f"kinds is {self.kinds}, expected at least 1")
+
+
+class Tiny(nn.Module):
+    """Draws one of ``kinds`` constant levels plus a little noise; reconstructs the mean of the field."""
+
+    def __init__(self, config: TinyConfig):
+        super().__init__()
+        self.config = config
+        self.levels = nn.Parameter(torch.rand(config.kinds, 1))
+        self.register_buffer("scale", torch.tensor(0.01))
+        self.register_buffer("steps", torch.tensor(7))
+
+    def sample(self, condition: Tensor, n: int, *, generator, temperature: float = 1.0) -> Tensor:
+        streams = Streams.of(generator, len(condition))
+        noise = streams.normal(n, 1 + self.config.field_shape[1] * self.config.field_shape[2])
+        kind = (noise[..., 0] * 1000).long() % self.config.kinds
+        flat = self.levels[kind, 0][..., None] + temperature * self.scale * noise[..., 1:]
+        return flat.reshape(n, len(condition), *self.config.field_shape).detach()
+
+    def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
+        return field.mean(dim=(-1, -2), keepdim=True).expand_as(field).clone()
+
+
+@pytest.fixture
+def tiny(monkeypatch) -> Tiny:
+    """A tiny model of a kind that can be saved and loaded while the test runs."""
+    monkeypatch.setitem(hub._KINDS, "tiny", (Tiny.__module__, "Tiny", "TinyConfig"))
+    return Tiny(TinyConfig()).eval()
