@@ -100,11 +100,9 @@ def _prepare(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    import tyro
+    from coembed.training.command import parse_train
 
-    from coembed.training.config import TrainConfig
-
-    config = tyro.cli(TrainConfig, prog="coembed train", args=arguments)
+    config = parse_train(arguments)
     from coembed.training.run import run_train  # imports torch: after the options are known to be good
 
     run_train(config)

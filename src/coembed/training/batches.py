@@ -1,0 +1,131 @@
+"""Which pairs each step sees: a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from coembed.errors import DataError
+from coembed.training.trainable import Pairs
+
+HELD_BYTES = 2 << 30  # pairs up to this size are held in memory, larger ones are read row by row
+_CHUNK = 4096
+
+
+class Subset:
+    """Some rows of other pairs, in a given order."""
+
+    def __init__(self, pairs: Pairs, rows: Tensor):
+        self._pairs, self._rows = pairs, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def condition(self, rows) -> Tensor:
+        """Conditions (batch, c, h, w) of these rows of the subset."""
+        return self._pairs.condition(self._rows[rows])
+
+    def field(self, rows) -> Tensor:
+        """Fields (batch, c, h, w) of these rows of the subset."""
+        return self._pairs.field(self._rows[rows])
+
+
+class Held:
+    """Pairs held on a device, in float16 where that loses nothing (prepared pairs are float16) else float32."""
+
+    def __init__(self, pairs: Pairs, device: torch.device):
+        self._condition = _hold(pairs.condition, len(pairs), device)
+        self._field = _hold(pairs.field, len(pairs), device)
+
+    def __len__(self) -> int:
+        return len(self._condition)
+
+    def condition(self, rows) -> Tensor:
+        """Conditions (batch, c, h, w) float32."""
+        return self._condition[rows].float()
+
+    def field(self, rows) -> Tensor:
+        """Fields (batch, c, h, w) float32."""
+        return self._field[rows].float()
+
+
+class Batches:
+    """Every pair once an epoch, in an order that depends on (seed, epoch) alone.
+
+    The pairs that do not fill a last batch are left out; another order leaves out others in the next epoch.
+
+    Args:
+        pairs: what to train on.
+        batch_size: pairs a step; with fewer pairs than that, every step sees them all.
+        seed: of the order.
+        device: where batches go.
+
+    Raises:
+        DataError: no pairs at all.
+    """
+
+    def __init__(self, pairs: Pairs, batch_size: int, seed: int, device: torch.device):
+        if len(pairs) == 0:
+            raise DataError("training pairs: got 0, expected at least 1")
+        values = (pairs.condition([0]).numel() + pairs.field([0]).numel()) * len(pairs)
+        self.pairs: Pairs = Held(pairs, device) if 4 * values <= HELD_BYTES else pairs
+        self.size = min(batch_size, len(pairs))
+        self.an_epoch = len(pairs) // self.size
+        self._seed, self._device = seed, device
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def rows(self, step: int) -> Tensor:
+        """The rows of a step's batch, (batch,) int64."""
+        epoch, index = divmod(step, self.an_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, epoch_order(self._seed, epoch, len(self.pairs))
+        return self._order[index * self.size : (index + 1) * self.size]
+
+    def get(self, rows: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The condition and field of these rows; with ``flip``, half of the pairs are mirrored."""
+        condition = self.pairs.condition(rows).to(self._device, non_blocking=True)
+        field = self.pairs.field(rows).to(self._device, non_blocking=True)
+        if flip is not None:
+            mirrored = (torch.rand(len(rows), generator=flip) < 0.5).to(self._device)[:, None, None, None]
+            condition = torch.where(mirrored, condition.flip(-1), condition)
+            field = torch.where(mirrored, field.flip(-1), field)
+        return condition, field
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """A permutation of ``count`` rows that depends on (seed, epoch) alone."""
+    return torch.randperm(count, generator=named_generator(seed, f"epoch/{epoch}"))
+
+
+def named_generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose: a function of (seed, name), independent of every other name's."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def spread(count: int, limit: int) -> Tensor:
+    """At most ``limit`` rows of ``count``, evenly spread, ascending, the same every time."""
+    return torch.arange(min(count, limit)) * count // max(min(count, limit), 1)
+
+
+def fingerprint(pairs: Pairs) -> str:
+    """A digest of the number of pairs and of 64 of them: tells other pairs from the ones a run began with."""
+    rows = spread(len(pairs), 64)
+    digest = hashlib.blake2b(str(len(pairs)).encode(), digest_size=16)
+    for layer in (pairs.condition(rows), pairs.field(rows)):
+        digest.update(str(tuple(layer.shape)).encode() + layer.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hold(read, count: int, device: torch.device) -> Tensor:
+    held = torch.empty(0)
+    for start in range(0, count, _CHUNK):
+        chunk = read(slice(start, min(start + _CHUNK, count)))
+        if start == 0:
+            held = torch.empty((count, *chunk.shape[1:]), dtype=torch.float16)
+        if held.dtype == torch.float16 and not torch.equal(chunk.half().float(), chunk.float()):
+            held = held.float()
+        held[start : start + len(chunk)] = chunk
+    return held.to(device)

@@ -1,0 +1,106 @@
+"""The options of a training run: one frozen dataclass that is also the command line (imports no torch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coembed.errors import ConfigError
+
+DEFAULT_EPOCHS = 100.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Trains a model on pairs.
+
+    The length of a run is ``images``, ``epochs`` (100 when nothing is said) or ``minutes``; every schedule
+    follows the fraction of it that is done. With ``minutes`` the schedule follows the clock, so that a stopped
+    and resumed run is equivalent but not the same to the last bit; with images or epochs it is.
+
+    Raises:
+        ConfigError: a value outside its range; the message names the option.
+    """
+
+    pairs: str
+    """Folder of pairs, as `coembed prepare` writes it."""
+    out: str
+    """Folder of the run: options, log, checkpoints, pictures and, at the end, model/."""
+    preset: str = "default"
+    """Which model to train."""
+    model: tuple[str, ...] = ()
+    """Options of the model in place of the preset's, NAME=VALUE, e.g. tie.components=4; see --dry-run."""
+    seed: int = 0
+    """Of the starting weights, the order of the pairs and every random draw."""
+    epochs: float | None = None
+    """Length in passes over the training pairs."""
+    images: int | None = None
+    """Length in pairs seen, in place of epochs."""
+    minutes: float | None = None
+    """Length by the clock; with images or epochs, whichever ends first. Not bit-exact on resume."""
+    batch_size: int = 256
+    """Pairs a step."""
+    learning_rate: float = 1e-3
+    """Highest learning rate of AdamW."""
+    final_fraction: float = 0.02
+    """Learning rate at the end, as a fraction of the highest; a half cosine leads there."""
+    rise_fraction: float = 0.02
+    """Fraction of the run over which the learning rate rises from 0."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of matrices and kernels; biases and norms (fewer than 2 axes) get none."""
+    gradient_clip: float = 1.0
+    """Longest gradient of the loss in nats a value (nats a pair / values a pair); 0 never clips."""
+    ema_halflife: int = 100_000
+    """Half-life, in images, of the running mean of the weights, at most 5% of those seen so far; 0: none."""
+    warmup_fraction: float = 0.1
+    """Fraction of the run over which KL and tie rise together from 0 to their full weight."""
+    precision: Literal["bf16", "float32"] = "bf16"
+    """Arithmetic of the model (weights and optimiser stay float32)."""
+    flips: bool = True
+    """Mirror half of the pairs left to right. Switch off where left and right mean something, as in flow."""
+    log_every: int = 25_600
+    """Images between two lines of metrics.jsonl."""
+    validate_every: int = 128_000
+    """Images between two validations and diagnoses (on the running mean of the weights)."""
+    val_limit: int = 1_000
+    """Most validation pairs to look at."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between two checkpoints; 0: only at the end and on Ctrl-C."""
+    picture_minutes: float = 5.0
+    """Minutes between two pictures of samples; 0: only at the end."""
+    max_skipped: int = 20
+    """Stop after this many non-finite steps in a row, or in all when they are over 5% of the steps."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    resume: bool = False
+    """Go on with the run in the folder, bit for bit as if it had never stopped."""
+    dry_run: bool = False
+    """Print options, parameter counts and the time of an epoch, and stop."""
+
+    def __post_init__(self):
+        for name in ("images", "epochs", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name}: got {value}, expected more than 0")
+        if self.images is not None and self.epochs is not None:
+            raise ConfigError(f"images: got {self.images} beside epochs {self.epochs}, expected one of the two")
+        for name in ("batch_size", "learning_rate", "log_every", "validate_every", "val_limit", "max_skipped"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
+        for name in (
+            "weight_decay",
+            "gradient_clip",
+            "ema_halflife",
+            "checkpoint_minutes",
+            "picture_minutes",
+            "threads",
+        ):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 or more")
+        for name in ("final_fraction", "rise_fraction", "warmup_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
+        if self.seed < 0:
+            raise ConfigError(f"seed: got {self.seed}, expected 0 or more")

@@ -1,0 +1,296 @@
+"""The training loop: pairs and a model in, a folder with the trained model out.
+
+RUN/run.json             options, the model's config and what the pairs were
+RUN/metrics.jsonl        one JSON a line
+RUN/samples/             pictures of samples
+RUN/checkpoint-XXXXXXXX  the newest state, from which --resume goes on
+RUN/model/               the running mean of the weights, written at the end
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coembed.config import to_dict
+from coembed.errors import TrainingError
+from coembed.training import checkpoint, schedule
+from coembed.training.alarms import alarms
+from coembed.training.batches import Batches, named_generator, spread
+from coembed.training.checkpoint import State
+from coembed.training.config import TrainConfig
+from coembed.training.ema import Ema
+from coembed.training.estimate import estimate
+from coembed.training.interrupt import Interrupt
+from coembed.training.log import Log, peak_memory_mb, summary
+from coembed.training.pictures import Range, picture
+from coembed.training.run_folder import begin
+from coembed.training.step import Outcome, autocast, loss_parts, make_optimizer, train_step
+from coembed.training.trainable import Pairs, Trainable
+
+INITIAL_BYTES = 1 << 30  # training pairs (float32) that a model may look at for its starting values
+
+
+def fit(
+    model: Trainable,
+    train: Pairs,
+    validation: Pairs,
+    config: TrainConfig,
+    *,
+    save: Callable[[Any, Path], object],
+    task: str = "custom",
+    ranges: tuple[Range, Range] | None = None,
+) -> Path:
+    """Trains a model and writes it; the public entrance for pairs and models of the user's own.
+
+    Args:
+        model: freshly made, after ``torch.manual_seed`` where its starting weights shall repeat.
+        train: pairs to learn from.
+        validation: other pairs, at least one, for the validation loss and the pictures.
+        config: the options.
+        save: writes the trained model into a folder, e.g. ``coembed.hub.save_pretrained`` with its task.
+        task: the name of the pairs' task, for the record.
+        ranges: (low, high) of condition and of field in pictures.
+
+    Returns:
+        The folder of the trained model, RUN/model (or RUN after a dry run).
+
+    Raises:
+        TrainingError: the folder has a run already, there is none to resume, an option has changed, a
+            checkpoint is damaged, the disk refuses, or too many steps were not finite.
+        KeyboardInterrupt: after Ctrl-C, once the checkpoint is written.
+    """
+    device = prepare_machine(config)
+    model.to(device)
+    model.train()
+    batches = Batches(train, config.batch_size, config.seed, device)
+    if config.dry_run:
+        estimate(model, batches, config, device)
+        return Path(config.out)
+
+    run = begin(config, to_dict(model.config), task, train)
+    last = checkpoint.latest(run)
+    if last is None:
+        _initialise(model, batches.pairs, device)
+    ema = Ema(model, config.ema_halflife)
+    optimizer = make_optimizer(model, config)
+    noise = named_generator(config.seed, "noise", device)
+    flips = named_generator(config.seed, "flips")
+    generators = {"noise": noise, "flips": flips, **_global_generators(config.seed, device)}
+    state = State()
+    if last is not None:
+        state = checkpoint.load(last, model, ema.model, optimizer, generators)
+
+    budget = schedule.Budget.of(config, len(train))
+    checkpoint_timer, picture_timer = _Timer(config.checkpoint_minutes), _Timer(config.picture_minutes)
+    speed = _Speed(state)
+
+    def save_checkpoint() -> Path:
+        log.sync()
+        return checkpoint.save(run, state, model, ema.model, optimizer, generators)
+
+    def save_picture() -> None:
+        path = run / "samples" / f"step-{state.step:08d}.png"
+        picture(path, ema.model, validation, seed=config.seed, device=device, ranges=ranges)
+
+    with Log(run / "metrics.jsonl", keep_until=state.step) as log, Interrupt() as interrupt:
+        if last is not None:
+            log.say(f"{run}: going on from step {state.step}")
+        clock = time.perf_counter()
+        while (progress := budget.progress(state.images, state.seconds)) < 1:
+            warmup = schedule.warmup(config, progress)
+            learning_rate = schedule.learning_rate(config, progress)
+            rows = batches.rows(state.step)
+            condition, field = batches.get(rows, flips if config.flips else None)
+            outcome = train_step(
+                model,
+                optimizer,
+                condition,
+                field,
+                config,
+                generator=noise,
+                warmup=warmup,
+                learning_rate=learning_rate,
+            )
+            state.step += 1
+            state.images += batches.size
+            clock, state.seconds = _tick(clock, state.seconds)
+            if outcome.bad is None:
+                state.skipped_in_row = 0
+                ema.update(model, batches.size, state.images)
+                _add(state, outcome)
+            else:
+                _skip(state, outcome, rows, config, log)
+
+            log.progress(budget.progress(state.images, state.seconds))
+            done = budget.progress(state.images, state.seconds) >= 1
+            if _due(state.images, batches.size, config.log_every) or done:
+                line = {
+                    "step": state.step,
+                    "images": state.images,
+                    "epoch": state.step / batches.an_epoch,
+                    "progress": budget.progress(state.images, state.seconds),
+                    "seconds": round(state.seconds, 3),
+                    "train": _means(state),
+                    "gradient_norm": outcome.gradient_norm if outcome.bad is None else None,
+                    "learning_rate": learning_rate,
+                    "warmup": warmup,
+                    "skipped": state.skipped,
+                    "images_per_second": speed.rate(state),
+                    "memory_mb": peak_memory_mb(device),
+                }
+                if _due(state.images, batches.size, config.validate_every) or done:
+                    line["validation"], line["diagnostics"] = validate(ema.model, validation, config, device)
+                    if warmup >= 1:
+                        _sound_alarms(line["diagnostics"], state, log)
+                log.write(line)
+                log.say(summary(line))
+                clock, state.seconds = _tick(clock, state.seconds)
+            if picture_timer.due():
+                save_picture()
+            if interrupt.asked and not done:
+                path = save_checkpoint()
+                log.say(f"Stopped; {path} is written. Go on with the same options and --resume.")
+                raise KeyboardInterrupt
+            if checkpoint_timer.due():
+                save_checkpoint()
+
+        save_checkpoint()
+        save_picture()
+        save(ema.model, run / "model")
+        log.say(f"Trained: {run / 'model'}")
+    return run / "model"
+
+
+@torch.no_grad()
+def validate(
+    model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.device
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Mean loss parts in nats a pair at full weight, and the model's diagnostics; the same draws every time."""
+    rows = spread(len(pairs), config.val_limit)
+    generator = named_generator(config.seed, "validation", device)
+    sums: dict[str, float] = {}
+    for chunk in rows.split(config.batch_size):
+        condition, field = pairs.condition(chunk).to(device), pairs.field(chunk).to(device)
+        with autocast(config, device):
+            for name, value in loss_parts(model, condition, field, generator, 1.0).items():
+                sums[name] = sums.get(name, 0.0) + float(value.double().sum())
+    chunk = rows[: config.batch_size]
+    with autocast(config, device):
+        found = model.diagnostics(
+            pairs.condition(chunk).to(device), pairs.field(chunk).to(device), generator=generator
+        )
+    return {name: total / len(rows) for name, total in sums.items()}, dict(found)
+
+
+def prepare_machine(config: TrainConfig) -> torch.device:
+    """Sets threads and arithmetic once, and names the device.
+
+    Raises:
+        TrainingError: a device that torch does not have.
+    """
+    torch.set_flush_denormal(True)  # weights that decay towards 0 would otherwise slow a CPU manyfold
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"device: got {name!r}, which torch cannot use ({error})") from None
+    torch.backends.cudnn.benchmark = False  # it would choose other kernels after a resume
+    torch.backends.cudnn.deterministic = True
+    return device
+
+
+def _initialise(model: Trainable, pairs: Pairs, device: torch.device) -> None:
+    size = 4 * (pairs.condition([0]).numel() + pairs.field([0]).numel())
+    rows = spread(len(pairs), max(1, INITIAL_BYTES // size))
+    model.initialise(pairs.condition(rows).to(device), pairs.field(rows).to(device))
+
+
+def _global_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
+    """Torch's own, for layers such as dropout that take no generator; seeded here, kept in checkpoints."""
+    torch.manual_seed(seed)
+    found = {"torch": torch.default_generator}
+    if device.type == "cuda":
+        found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+    return found
+
+
+def _due(images: int, batch: int, every: int) -> bool:
+    return images // every > (images - batch) // every
+
+
+def _tick(clock: float, seconds: float) -> tuple[float, float]:
+    now = time.perf_counter()
+    return now, seconds + now - clock
+
+
+def _add(state: State, outcome: Outcome) -> None:
+    for name, value in outcome.parts.items():
+        state.sums[name] = state.sums.get(name, 0.0) + value
+    state.summed += 1
+
+
+def _means(state: State) -> dict[str, float]:
+    means = {name: total / state.summed for name, total in state.sums.items()}
+    state.sums, state.summed = {}, 0
+    return means
+
+
+def _skip(state: State, outcome: Outcome, rows: torch.Tensor, config: TrainConfig, log: Log) -> None:
+    assert outcome.bad is not None
+    state.skipped += 1
+    state.skipped_in_row += 1
+    terms, where = list(outcome.bad.terms), [int(rows[i]) for i in outcome.bad.rows]
+    log.write({"event": "skipped", "step": state.step, "terms": terms, "pairs": where})
+    cause = f"step {state.step}: {', '.join(terms)} not finite" + (
+        f" for training pairs {where}" if where else ""
+    )
+    log.say(f"Skipped {cause}")
+    in_all = state.skipped > max(config.max_skipped, 0.05 * state.step)
+    if state.skipped_in_row >= config.max_skipped or in_all:
+        raise TrainingError(
+            f"{cause}; {state.skipped_in_row} steps in a row and {state.skipped} of {state.step} in all were "
+            f"skipped (max_skipped {config.max_skipped}). Try a lower learning_rate or precision float32."
+        )
+
+
+def _sound_alarms(diagnostics: dict[str, Any], state: State, log: Log) -> None:
+    for key, text in alarms(diagnostics).items():
+        if key not in state.alarms:
+            state.alarms = (*state.alarms, key)
+            log.write({"event": "alarm", "step": state.step, "text": text})
+            log.say(f"Alarm: {text}")
+
+
+class _Timer:
+    """Due every so many minutes of this process; never when the minutes are 0."""
+
+    def __init__(self, minutes: float):
+        self._seconds, self._last = 60 * minutes, time.monotonic()
+
+    def due(self) -> bool:
+        if not self._seconds or time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+class _Speed:
+    """Images a second since the last call."""
+
+    def __init__(self, state: State):
+        self._images, self._seconds = state.images, state.seconds
+
+    def rate(self, state: State) -> float:
+        images, seconds = state.images - self._images, state.seconds - self._seconds
+        self._images, self._seconds = state.images, state.seconds
+        return round(images / max(seconds, 1e-9), 1)

@@ -1,0 +1,139 @@
+"""``coembed train``: opens the pairs, makes the model a preset names, and trains it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from coembed.config import from_dict, to_dict
+from coembed.data.index import INDEX
+from coembed.data.shards import PairStore, open_pairs
+from coembed.errors import ConfigError, DataError
+from coembed.training.batches import Subset, spread
+from coembed.training.config import TrainConfig
+from coembed.training.fit import fit
+from coembed.training.record import saved_model
+from coembed.training.trainable import Pairs
+
+if TYPE_CHECKING:
+    from coembed.model.cdvae import CDVAEConfig
+
+HELD_OUT = 0.05  # of the pairs, where there is no val split
+
+
+def run_train(config: TrainConfig) -> Path:
+    """Trains a CDVAE as the options say.
+
+    Args:
+        config: the options; see ``TrainConfig``.
+
+    Returns:
+        The folder of the trained model, RUN/model, for ``coembed.from_pretrained`` (RUN after a dry run).
+
+    Raises:
+        ConfigError: an unknown preset or model option, or one outside its range.
+        DataError: pairs that are missing, damaged or too few.
+        TrainingError: see ``fit``.
+    """
+    from coembed.hub import save_pretrained
+    from coembed.model.cdvae import CDVAE
+
+    store = open_pairs(config.pairs, "train")
+    train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
+    index = store.index
+    if config.flips and index.field.channels == 2 and index.field.unit.startswith(("px", "pixel")):
+        unit = index.field.unit
+        raise ConfigError(f"flips: on, but the field is a motion in {unit}: mirroring is wrong; use --no-flips")
+    model_config = resolve_model(config, store)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)  # before the weights are drawn
+        model = CDVAE(model_config)
+    return fit(
+        model,
+        train,
+        validation,
+        config,
+        save=lambda trained, folder: save_pretrained(trained, folder, task=index.task, card=None),
+        task=index.task,
+        ranges=((index.condition.low, index.condition.high), (index.field.low, index.field.high)),
+    )
+
+
+def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
+    """The model's config: the preset for the pairs' shapes, with the options of ``config.model`` replaced.
+
+    A resumed run keeps the config it began with, even if a preset has changed since; options given now are
+    compared with it later.
+
+    Raises:
+        ConfigError: an unknown preset or option, or a value of the wrong type.
+    """
+    from coembed.model.cdvae import CDVAEConfig
+    from coembed.model.presets import preset
+
+    if config.resume:
+        return from_dict(CDVAEConfig, saved_model(config.out), f"{Path(config.out) / 'run.json'}: model")
+    height, width = store.index.size
+    shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
+    values = to_dict(preset(config.preset, *shapes))
+    for option in config.model:
+        _replace(values, *parse_option(option))
+    return from_dict(CDVAEConfig, values, "model")
+
+
+def parse_option(option: str) -> tuple[str, Any]:
+    """NAME=VALUE with a JSON value; a value that is no JSON is taken as text.
+
+    >>> parse_option("free_bits=0.5"), parse_option("tie.layers=top"), parse_option("field.codes=[64, 32]")
+    (('free_bits', 0.5), ('tie.layers', 'top'), ('field.codes', [64, 32]))
+
+    Raises:
+        ConfigError: no "=".
+    """
+    name, equals, text = option.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"model: got {option!r}, expected NAME=VALUE")
+    try:
+        return name, json.loads(text)
+    except json.JSONDecodeError:
+        return name, text
+
+
+def _replace(values: dict[str, Any], name: str, value: Any) -> None:
+    *parents, last = name.split(".")
+    for depth, parent in enumerate(parents):
+        inner = values.get(parent)
+        if not isinstance(inner, dict):
+            where = ".".join(parents[: depth + 1])
+            raise ConfigError(f"model: {name}: {where} is {inner!r}, expected a part with options of its own")
+        values = inner
+    if last not in values:
+        raise ConfigError(f"model: unknown option {name!r}, expected one of: {', '.join(values)}")
+    values[last] = value
+
+
+def split_pairs(store: PairStore, folder: Path, limit: int) -> tuple[Pairs, Pairs]:
+    """Training and validation pairs: the val split, or every 20th training pair (at most ``limit``) held out.
+
+    Raises:
+        DataError: fewer than two pairs and no val split.
+    """
+    if (folder / "val" / INDEX).is_file():
+        validation = open_pairs(folder, "val")
+        a, b = store.index, validation.index
+        if (a.size, a.condition.channels, a.field.channels) != (b.size, b.condition.channels, b.field.channels):
+            raise DataError(f"{folder}: train/ and val/ differ in shape: {store} and {validation}")
+        if len(validation) == 0:
+            raise DataError(f"{folder / 'val'}: got 0 pairs, expected at least 1")
+        return store, validation
+    if len(store) < 2:
+        raise DataError(
+            f"{folder}: got {len(store)} pairs, expected at least 2: one is held out for validation"
+        )
+    held = spread(len(store), max(1, min(limit, int(HELD_OUT * len(store)))))
+    kept = torch.ones(len(store), dtype=torch.bool)
+    kept[held] = False
+    return Subset(store, kept.nonzero().flatten()), Subset(store, held)

@@ -1,0 +1,107 @@
+"""One step of training: loss, gradient, and the refusal to learn from a number that is not one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coembed.training.config import TrainConfig
+from coembed.training.trainable import Trainable
+
+_ROWS_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Why a step was skipped: the parts that were not finite and the rows of the batch where they were."""
+
+    terms: tuple[str, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step gave: means of the loss parts in nats a pair, the gradient's norm, the cause if skipped."""
+
+    parts: dict[str, float]
+    gradient_norm: float
+    bad: Bad | None = None
+
+
+def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; biases and norms (fewer than 2 axes) get no weight decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """The arithmetic of the model: bfloat16 where that is safe, or float32 throughout."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def train_step(
+    model: Trainable,
+    optimizer: torch.optim.Optimizer,
+    condition: Tensor,
+    field: Tensor,
+    config: TrainConfig,
+    *,
+    generator: torch.Generator,
+    warmup: float,
+    learning_rate: float,
+) -> Outcome:
+    """Makes one step, or none: a loss or gradient that is not finite changes no weight and no moment."""
+    with autocast(config, condition.device):
+        parts = {
+            name: value.float()
+            for name, value in loss_parts(model, condition, field, generator, warmup).items()
+        }
+    table = torch.stack([value.detach() for value in parts.values()])
+    if not bool(table.isfinite().all()):
+        return Outcome({}, float("nan"), _find(parts))
+    optimizer.zero_grad(set_to_none=True)
+    # Nats a value rather than a pair: clipping then means the same for every size of field.
+    values = condition[0].numel() + field[0].numel()
+    (parts["total"].mean() / values).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    length = torch.nn.utils.get_total_norm(gradients)  # before clipping, which would spread a NaN everywhere
+    norm = float(length)
+    if norm - norm != 0:  # inf or nan
+        broken = [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        return Outcome({}, norm, Bad(tuple(f"gradient of {n}" for n in broken[:_ROWS_NAMED]), ()))
+    if config.gradient_clip:
+        torch.nn.utils.clip_grads_with_norm_(model.parameters(), config.gradient_clip, length)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    return Outcome(dict(zip(parts, table.mean(1).tolist(), strict=True)), norm)
+
+
+def loss_parts(
+    model: Trainable, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
+) -> dict[str, Tensor]:
+    """The model's loss, with its own contract checked once here: a "total" and one value a pair.
+
+    Raises:
+        TypeError: a model that breaks the contract (a programmer's error, not a user's).
+    """
+    parts = model.loss(condition, field, generator=generator, warmup=warmup)
+    wrong = [name for name, value in parts.items() if value.shape != (len(condition),)]
+    if wrong or "total" not in parts:
+        raise TypeError(
+            f'{type(model).__name__}.loss: expected "total" and (batch,) parts, got {wrong or list(parts)}'
+        )
+    return parts
+
+
+def _find(parts: dict[str, Tensor]) -> Bad:
+    bad = {name: ~value.detach().isfinite() for name, value in parts.items()}
+    rows = torch.stack(list(bad.values())).any(0).nonzero().flatten().tolist()
+    return Bad(tuple(name for name, where in bad.items() if bool(where.any())), tuple(rows[:_ROWS_NAMED]))

@@ -1,0 +1,115 @@
+"""``coembed train`` on the real model at a tiny size: presets, options, resume, the model on disk."""
+
+import json
+
+import pytest
+import torch
+
+from coembed import cli
+from coembed.data.shards import PairStore
+from coembed.errors import ConfigError, TrainingError
+from coembed.hub import from_pretrained
+from coembed.model.presets import PRESETS
+from coembed.tasks.task import Layer
+from coembed.training.checkpoint import latest
+from coembed.training.command import parse_train
+from coembed.training.run import resolve_model, run_train, split_pairs
+
+SHORT = (
+    "--images",
+    "640",
+    "--batch-size",
+    "32",
+    "--log-every",
+    "160",
+    "--validate-every",
+    "320",
+    "--threads",
+    "1",
+)
+
+
+def store(count: int, seed: int) -> PairStore:
+    g = torch.Generator().manual_seed(seed)
+    condition = torch.rand(count, 1, 8, 8, generator=g)
+    field = (condition * torch.rand(count, 1, 1, 1, generator=g)).clamp(0, 1)
+    layers = Layer("value", 1, 0.0, 1.0, ""), Layer("saturation", 1, 0.0, 1.0, "")
+    return PairStore.from_arrays(condition, field, condition_layer=layers[0], field_layer=layers[1])
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    store(160, 0).save(folder / "train")
+    store(32, 1).save(folder / "val")
+    return folder
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_trains_logs_and_loads(pairs, tmp_path, preset):
+    run = tmp_path / "run"
+    assert cli.main(["train", "--pairs", str(pairs), "--out", str(run), "--preset", preset, *SHORT]) == 0
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 20
+    assert last["skipped"] == 0
+    assert {"distortion_field", "rate_field", "tie"} <= set(last["validation"])
+    assert len(last["diagnostics"]["kl_field"]) >= 1
+    model = from_pretrained(str(run / "model"))
+    condition = torch.rand(3, 1, 8, 8)
+    assert model.sample(condition, 2, generator=0).shape == (2, 3, 1, 8, 8)
+    assert list((run / "samples").glob("*.png"))
+
+
+def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    for run in (whole, out):
+        run_train(
+            parse_train(["--pairs", str(pairs), "--out", str(run), *SHORT, "--model", "tie.components=3"])
+        )
+    # Back to the folder of a run killed before its first checkpoint, with a line half written.
+    last = latest(out)
+    for path in last.iterdir():
+        path.unlink()
+    last.rmdir()
+    (out / "metrics.jsonl").write_text('{"step": 1')
+    with pytest.raises(TrainingError, match="the option batch_size was 32 and is now 16"):
+        run_train(parse_train(["--out", str(out), "--resume", "--batch-size", "16"]))
+    run_train(parse_train(["--out", str(out), "--resume"]))
+    for name in ("model.safetensors", "ema.safetensors", "optimizer.safetensors"):
+        assert (latest(out) / name).read_bytes() == (latest(whole) / name).read_bytes()
+
+
+def test_options_of_the_model_are_checked(pairs):
+    opened = PairStore.open(pairs / "train")
+
+    def resolve(*options):
+        return resolve_model(parse_train(["--pairs", str(pairs), "--out", "run", "--model", *options]), opened)
+
+    config = resolve("tie.components=3", "field.codes=[8, 4]", "regression=null", "tie.features=false")
+    assert (config.tie.components, config.field.codes, config.regression) == (3, (8, 4), None)
+    with pytest.raises(ConfigError, match=r"unknown option 'tie.depth', expected one of: kind, "):
+        resolve("tie.depth=3")
+    with pytest.raises(ConfigError, match="model: tie: components: got 'many'"):
+        resolve("tie.components=many")
+    with pytest.raises(ConfigError, match="expected NAME=VALUE"):
+        resolve("tie")
+
+
+def test_a_single_store_holds_out_every_twentieth_pair(tmp_path):
+    one = store(100, 0)
+    one.save(tmp_path / "one")
+    train, validation = split_pairs(PairStore.open(tmp_path / "one"), tmp_path / "one", 1000)
+    assert (len(train), len(validation)) == (95, 5)
+    both = torch.cat([train.field(slice(None)), validation.field(slice(None))]).flatten(1)
+    assert len(both.unique(dim=0)) == 100
+
+
+def test_mirroring_a_motion_is_refused(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    flow = Layer("flow", 2, -5.0, 5.0, "px/frame")
+    moving = PairStore.from_arrays(
+        torch.rand(4, 1, 8, 8, generator=g), torch.rand(4, 2, 8, 8, generator=g), field_layer=flow
+    )
+    moving.save(tmp_path / "flow")
+    with pytest.raises(ConfigError, match="--no-flips"):
+        run_train(parse_train(["--pairs", str(tmp_path / "flow"), "--out", str(tmp_path / "run")]))
