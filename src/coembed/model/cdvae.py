@@ -173,7 +173,7 @@ class CDVAE(nn.Module):
         rate_condition = self._free(qc.kl())
         distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
         distortion_field = -self.field_ladder.decode(qg.codes).log_prob(xg - mean)
-        weight = self.config.condition_weight
+        weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
         total = weight * distortion_condition + distortion_field
         total = total + warmup * (weight * rate_condition + rate_field + tie)
         return {

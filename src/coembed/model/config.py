@@ -128,6 +128,8 @@ class CDVAEConfig:
         regression: predicts the field's conditional mean first, or nothing (the paper).
         condition_code: codes of the condition are ``sample``d from q(zc | xc) (eq. 5) or its ``mean`` is taken.
         condition_weight: weight of the condition's own ladder in the loss.
+        warmup: the training loop's warm-up of rates and ties is heeded. A model set in closed form starts fitted, and
+            rates below their weight would only spoil it.
         free_bits: nats a layer that the rate may keep for free.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
         layer_temperatures: default temperature of every field code, top first; empty means 1.
@@ -142,6 +144,7 @@ class CDVAEConfig:
     regression: RegressionConfig | None = None
     condition_code: Literal["sample", "mean"] = "sample"
     condition_weight: float = 1.0
+    warmup: bool = True
     free_bits: float = 0.0
     decode: Literal["mean", "draw"] = "mean"
     layer_temperatures: tuple[float, ...] = ()

@@ -87,6 +87,7 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         tie=TieConfig("mixture", "hier", components=12, features=True),
         regression=RegressionConfig(channels=32 if unet else 0),
         condition_code="mean",
+        warmup=False,
     )
 
 

@@ -1,0 +1,106 @@
+"""Laws that every preset obeys."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from coembed import config as configs
+from coembed.model import cdvae
+from coembed.model.cdvae import CDVAE
+from coembed.model.config import CDVAEConfig
+from coembed.model.presets import PRESETS, preset
+from coembed.sampling import Sampler, Streams
+
+SHAPE = (1, 16, 16)
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def model(request):
+    torch.manual_seed(0)
+    g = torch.Generator().manual_seed(0)
+    model = CDVAE(preset(request.param, SHAPE, SHAPE))
+    condition = torch.rand(300, *SHAPE, generator=g)
+    field = torch.sigmoid(condition + torch.randn(300, 1, 1, 1, generator=g))
+    model.initialise(condition, field + 0.02 * torch.randn(300, *SHAPE, generator=g))
+    return model
+
+
+def batch(n=8, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(n, *SHAPE, generator=g), torch.rand(n, *SHAPE, generator=g)
+
+
+def test_every_parameter_gets_a_gradient(model):
+    model.train()
+    model.zero_grad()
+    model.loss(*batch(), generator=torch.Generator().manual_seed(0))["total"].mean().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not without
+    # A layer that starts at zero keeps gradients of what lies before it at zero, not of itself.
+    started = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0]
+    assert len(started) > 0.5 * len(list(model.named_parameters()))
+
+
+def test_loss_parts_are_one_number_an_example_and_add_up(model):
+    model.train()
+    parts = model.loss(*batch(), generator=torch.Generator().manual_seed(0), warmup=1.0)
+    assert all(part.shape == (8,) and part.isfinite().all() for part in parts.values())
+    total = sum(part for name, part in parts.items() if name != "total")
+    torch.testing.assert_close(parts["total"], total)
+
+
+def test_sample_k_of_photo_i_depends_on_seed_i_and_k_alone(model, monkeypatch):
+    condition, _ = batch(5)
+    whole = model.sample(condition, 7, generator=Streams(3, range(5)))
+    assert whole.shape == (7, 5, *SHAPE) and isinstance(model, Sampler)
+    alone = model.sample(condition[2:3], 4, generator=Streams(3, [2]))
+    torch.testing.assert_close(alone[:, 0], whole[:4, 2], rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(cdvae, "_CHUNK_VALUES", 1)
+    torch.testing.assert_close(
+        model.sample(condition, 7, generator=Streams(3, range(5))), whole, rtol=1e-4, atol=1e-5
+    )
+    assert not torch.allclose(whole, model.sample(condition, 7, generator=Streams(4, range(5))))
+
+
+def test_sampling_leaves_the_mode_and_the_global_generator_alone(model):
+    for mode in (True, False):
+        model.train(mode)
+        before = torch.get_rng_state()
+        model.sample(batch(2)[0], 3, generator=0)
+        model.loss(*batch(4), generator=torch.Generator().manual_seed(0))
+        assert model.training is mode and torch.equal(before, torch.get_rng_state())
+
+
+def test_config_survives_json_and_weights_survive_a_new_model(model):
+    text = json.dumps(configs.to_dict(model.config))
+    config = configs.from_dict(CDVAEConfig, json.loads(text), "test")
+    assert config == model.config
+    other = CDVAE(config)
+    other.load_state_dict(model.state_dict())
+    condition, _ = batch(2)
+    assert torch.equal(other.sample(condition, 3, generator=0), model.sample(condition, 3, generator=0))
+
+
+def test_more_particles_tighten_the_bounds(model):
+    model.eval()
+    condition, field = batch(16)
+    for bound in (model.log_joint, model.log_conditional):
+        one, many = (
+            bound(condition, field, particles=k, generator=torch.Generator().manual_seed(0)).mean()
+            for k in (1, 30)
+        )
+        assert one < many and many.isfinite()
+
+
+def test_diagnostics_name_every_layer(model):
+    found = model.diagnostics(*batch(32), generator=torch.Generator().manual_seed(0))
+    assert len(found["kl_field"]) == len(found["active_field"]) == len(model.config.field.codes)
+    if model.config.tie.kind == "mixture":
+        assert 1 <= found["components_effective"] <= model.config.tie.components
+
+
+def test_configs_are_frozen(model):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.config.free_bits = 3.0

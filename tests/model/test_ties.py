@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from coembed.model.config import LadderConfig, TieConfig
+from coembed.model.gaussians import Gaussian, Mixture
+from coembed.model.ladder import LadderVAE
+from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
+
+ONE = LadderConfig("fc", (5,), (8,), norm="none")
+TWO = LadderConfig("fc", (5, 7), (8, 8), norm="none")
+
+
+def setup(ladder_config, tie_config, batch=6, seed=0):
+    torch.manual_seed(seed)
+    condition, field = LadderVAE(ladder_config, (1, 4, 4)), LadderVAE(ladder_config, (1, 4, 4))
+    tie = build_tie(tie_config, condition, field, 0)
+    draw = lambda shape: torch.randn(*shape)  # noqa: E731
+    qc, qg = condition.infer(torch.randn(batch, 1, 4, 4), draw), field.infer(torch.randn(batch, 1, 4, 4), draw)
+    return tie, field, qc, qg, TieContext(qc.codes, None)
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.6])
+@pytest.mark.parametrize("conditional", ["exact", "paper"])
+def test_hierarchical_tie_with_one_layer_has_the_top_ties_conditional(fraction, conditional):
+    found = []
+    for layers in ("top", "hier"):
+        config = TieConfig("gaussian", layers, fraction, 0.5, conditional)
+        tie, field, _, qg, context = setup(ONE, config)
+        found.append(tie.log_prob(qg.codes, field, context))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_hierarchical_and_top_tie_are_one_joint_given_the_matching_prior():
+    """rate + tie + rate_c of ``top`` and rate of ``hier`` + rate_c differ by a function of zc alone (2.4)."""
+    top, _, qc, qg, context = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
+    hier, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5))
+    # Point posteriors: expectations are values.
+    point = lambda q: type(q)([Gaussian(q.codes[0], q.codes[0] * 0 - 60.0)], q.priors, q.codes)  # noqa: E731
+    a, b = top.rate(point(qg), point(qc), context), hier.rate(point(qg), point(qc), context)
+    s, z = 0.25, qc.codes[0]
+    marginal = (1 + s) / (2 + s)
+    own = Gaussian.standard(z).log_prob(z)
+    matched = Gaussian(torch.zeros_like(z), torch.full_like(z, marginal).log()).log_prob(z)
+    torch.testing.assert_close(sum(a) - own, sum(b) - matched, rtol=1e-4, atol=1e-3)
+
+
+def test_gaussian_tie_draws_follow_its_exact_conditional():
+    tie, field, _, _, _ = setup(ONE, TieConfig("gaussian", "top", 0.6, 0.5))
+    zc = torch.tensor([2.0, -1.0, 0.5, 3.0, 1.0]).expand(40_000, 5)
+    noise = torch.randn(40_000, tie.noise_size, generator=torch.Generator().manual_seed(0))
+    (zg,) = tie.draw(field, TieContext([zc], None), noise, [1.0])
+    torch.testing.assert_close(zg[:, :3].mean(0), zc[0, :3] / 1.25, rtol=0, atol=0.01)
+    torch.testing.assert_close(zg[:, :3].var(0), torch.full((3,), 0.2), rtol=0.05, atol=0)
+    torch.testing.assert_close(zg[:, 3:].mean(0), torch.zeros(2), rtol=0, atol=0.02)
+    torch.testing.assert_close(zg[:, 3:].var(0), torch.ones(2), rtol=0.05, atol=0)
+
+
+def test_papers_draws_are_wider_than_the_codes_the_decoder_was_trained_on():
+    s, n = 1.0, 40_000
+    g = torch.Generator().manual_seed(0)
+    zc = ((1 + s) / (2 + s)) ** 0.5 * torch.randn(n, 5, generator=g)
+    noise = torch.randn(n, 6, generator=g)
+    variance = {}
+    for conditional in ("exact", "paper"):
+        tie, field, *_ = setup(ONE, TieConfig("gaussian", "top", 1.0, 1.0, conditional))
+        variance[conditional] = tie.draw(field, TieContext([zc], None), noise, [1.0])[0].var().item()
+    assert variance["exact"] == pytest.approx(2 / 3, rel=0.03)
+    assert variance["paper"] == pytest.approx(5 / 3, rel=0.03)
+
+
+@pytest.mark.parametrize("layers", ["top", "all", "hier"])
+def test_a_mixture_of_one_is_a_gaussian(layers):
+    tie, field, _, qg, context = setup(TWO, TieConfig("mixture", layers, components=1))
+    mixture = tie.mixture(context)
+    alone = Gaussian(mixture.mean[:, 0], mixture.log_var.expand_as(mixture.mean)[:, 0])
+    z = torch.cat(qg.codes, -1)[:, : tie.dim]
+    torch.testing.assert_close(mixture.log_prob(z), alone.log_prob(z))
+    noise = torch.randn(6, tie.noise_size)
+    drawn = torch.cat(tie.draw(field, context, noise, [1.0, 1.0]), -1)[:, : tie.dim]
+    torch.testing.assert_close(drawn, alone.sample(noise[:, 1 : tie.dim + 1]))
+
+
+@pytest.mark.parametrize("kind", ["none", "gaussian", "mixture"])
+@pytest.mark.parametrize("layers", ["top", "all", "hier"])
+def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
+    """What the loss charges is E_q[log q(zg) - log p(zg | zc)], less what the joint's own p(zc) gains."""
+    if kind == "gaussian" and layers == "all":
+        pytest.skip("eq. 3 at all layers is an unnormalised energy: the loss is not the sampled model's bound")
+    tie, field, qc, _, _ = setup(TWO, TieConfig(kind, layers, 1.0, 0.7), batch=2)
+    x = torch.randn(2, 1, 4, 4).repeat(100_000, 1, 1, 1)
+    point = type(qc)([Gaussian(c, c * 0 - 60.0) for c in qc.codes], qc.priors, qc.codes)
+    index = torch.arange(2).repeat(100_000)
+    many = TieContext([c[index] for c in qc.codes], None)
+    wide = type(qc)(
+        [Gaussian(g.mean[index], g.log_var[index]) for g in point.posteriors], qc.priors, many.codes
+    )
+    g = torch.Generator().manual_seed(1)
+    qg = field.infer(x, lambda shape: torch.randn(*shape, generator=g))
+    charged = sum(tie.rate(qg, wide, many)).view(100_000, 2).mean(0)
+    sampled = (qg.log_posterior() - tie.log_prob(qg.codes, field, many)).view(100_000, 2).mean(0)
+    if kind == "gaussian" and layers == "top":
+        own = Gaussian.standard(qc.codes[0]).log_prob(qc.codes[0])
+        marginal = torch.full_like(qc.codes[0], (1 + tie.s) / (2 + tie.s)).log()
+        sampled = sampled + own - Gaussian(torch.zeros_like(marginal), marginal).log_prob(qc.codes[0])
+    torch.testing.assert_close(charged, sampled, rtol=0.02, atol=0.1)
+
+
+def test_adding_the_mixture_to_the_prior_costs_more_than_replacing_it():
+    rates = {}
+    for prior in ("add", "replace"):
+        tie, _, qc, qg, context = setup(TWO, TieConfig("mixture", "all", prior=prior))
+        rates[prior] = sum(tie.rate(qg, qc, context)).mean()
+    # What is added is the cross-entropy of the posteriors against the ladder's own priors.
+    expected = sum(-p.expected_log_prob(q) for q, p in zip(qg.posteriors, qg.priors, strict=True)).mean()
+    torch.testing.assert_close(rates["add"] - rates["replace"], expected)
+
+
+def test_mixture_starts_with_components_where_codes_are():
+    centres = torch.tensor([[-4.0, 0, 0, 0, 0], [4.0, 0, 0, 0, 0], [0, 6.0, 0, 0, 0]])
+    g = torch.Generator().manual_seed(0)
+    codes = centres[torch.randint(3, (3000,), generator=g)] + 0.3 * torch.randn(3000, 5, generator=g)
+    tie, *_ = setup(ONE, TieConfig("mixture", "top", components=3))
+    tie.start(codes, torch.Generator().manual_seed(5))
+    found = tie.mean.bias.view(3, 5)
+    assert torch.cdist(centres, found).min(1).values.max() < 0.5
+
+
+def test_kinds_and_types():
+    assert isinstance(setup(TWO, TieConfig("gaussian"))[0], GaussianTie)
+    tie, _, _, _, context = setup(TWO, TieConfig("mixture"))
+    assert isinstance(tie, MixtureTie) and isinstance(tie.mixture(context), Mixture)
