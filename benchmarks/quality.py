@@ -1,0 +1,198 @@
+"""The quality table: simple samplers and models on the first 1,000 validation photos, 100 samples each.
+
+    python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...]
+
+Writes ``results/quality.json`` and ``results/quality.md``. Every sampler's scores are kept in ``--cache`` as
+soon as it is done, so an interrupted run goes on where it stopped, and a new model costs its own time only. A
+cached result is used if pairs, options and weights are the same.
+
+Fair play: all samplers see the same photos and the same seed, and all samples are clipped to the field's range
+before they are scored (the squared error of a sample never grows by it). Only "linear-Gaussian,
+unclipped" is not, to show what clipping changes. Simple samplers are fitted on the training split alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from coembed.baselines.linear_gaussian import LinearGaussian
+from coembed.baselines.simple import NEAREST, SIMPLE
+from coembed.config import read_json, write_json
+from coembed.data.progress import Progress
+from coembed.data.shards import PairStore, open_pairs
+from coembed.errors import CoEmbedError, ConfigError
+from coembed.evaluation.compact import write_compact_json
+from coembed.evaluation.evaluate import evaluate
+from coembed.evaluation.report import Evaluation, summaries
+from coembed.evaluation.table import markdown_comparison, markdown_table
+from coembed.hub import load_pretrained
+from coembed.sampling import Sampler
+
+UNCLIPPED = "linear-Gaussian, unclipped"
+METRICS_VERSION = 1  # raise it when the scores change: cached results are then measured again
+
+
+def main() -> None:
+    arguments = _parse()
+    torch.set_num_threads(arguments.threads)
+    train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
+    if train.folder == val.folder:
+        raise ConfigError(f"{arguments.pairs}: is one store, expected a folder that holds train/ and val/")
+    for folder in (arguments.out, arguments.cache):
+        folder.mkdir(parents=True, exist_ok=True)
+    evaluations = []
+    for name, identity, build in _samplers(arguments.models, train):
+        key = {
+            "metrics": METRICS_VERSION,
+            "sampler": identity,
+            "train": _digest(train) if identity == "simple" else "",
+            "val": _digest(val),
+            "limit": arguments.limit,
+            "samples": arguments.samples,
+            "seed": arguments.seed,
+        }
+        evaluations.append(_measure(name, key, build, val, arguments))
+        _write(evaluations, train, val, arguments)
+    print(arguments.out / "quality.md")
+
+
+def _parse() -> Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("models", nargs="*", metavar="NAME=FOLDER", help="models to score, in order")
+    parser.add_argument("--pairs", required=True, type=Path, help="folder that holds train/ and val/")
+    parser.add_argument("--limit", type=int, default=1000, help="validation photos, from the first")
+    parser.add_argument("--samples", type=int, default=100, help="samples a photo")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--cache", type=Path, default=Path("out/quality"))
+    arguments = parser.parse_args()
+    named = []
+    for model in arguments.models:
+        name, equals, folder = model.partition("=")
+        if not (equals and name and folder):
+            parser.error(f"{model}: expected NAME=FOLDER")
+        named.append((name, folder))
+    names = [name for name, _ in named]
+    if len({*names, *SIMPLE, UNCLIPPED}) < len(names) + len(SIMPLE) + 1:
+        parser.error(f"names: {', '.join(names)}: expected each once, and none of the simple samplers'")
+    arguments.models = named
+    return arguments
+
+
+def _samplers(
+    models: list[tuple[str, str]], train: PairStore
+) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
+    """Name, identity for the cache, and how to get it."""
+    for name, fit in SIMPLE.items():
+        yield name, "simple", lambda fit=fit: fit(train)
+    yield UNCLIPPED, "simple", lambda: LinearGaussian.fit(train)
+    for name, folder in models:
+        loaded = load_pretrained(folder)
+        hashes = [
+            hashlib.sha256((loaded.folder / f).read_bytes()).hexdigest()
+            for f in ("config.json", "model.safetensors")
+        ]
+        yield name, "-".join(hashes), lambda model=loaded.model: model
+
+
+def _measure(
+    name: str,
+    key: dict[str, object],
+    build: Callable[[], Sampler],
+    val: PairStore,
+    arguments: Namespace,
+) -> Evaluation:
+    stem = "".join(c if c.isalnum() else "-" for c in name)
+    path, key_path = arguments.cache / f"{stem}.json", arguments.cache / f"{stem}.key.json"
+    if path.exists() and key_path.exists() and read_json(key_path) == key:
+        found = Evaluation.load(path)
+        if found.name == name:
+            return found
+    with Progress(name, min(arguments.limit, len(val)), unit="photos") as progress:
+        found = evaluate(
+            build(),
+            val,
+            name=name,
+            limit=arguments.limit,
+            samples=arguments.samples,
+            seed=arguments.seed,
+            clip=None if name == UNCLIPPED else (val.index.field.low, val.index.field.high),
+            progress=progress.advance,
+        )
+    key_path.unlink(missing_ok=True)
+    found.save(path)
+    write_json(key_path, key)
+    return found
+
+
+def _write(evaluations: list[Evaluation], train: PairStore, val: PairStore, arguments: Namespace) -> None:
+    first = evaluations[0]
+    reference = next((e for e in evaluations if e.name == NEAREST), None)
+    machine = _machine()
+    data = {
+        "format": "coembed-quality",
+        "version": 1,
+        "task": val.index.task,
+        "size": val.index.size,
+        "training_pairs": len(train),
+        "photos": first.conditions,
+        "samples": first.samples,
+        "seed": first.seed,
+        "machine": machine,
+        "samplers": summaries(evaluations, NEAREST if reference else None),
+    }
+    write_compact_json(arguments.out / "quality.json", data)
+    height, width = val.index.size
+    text = [
+        f"# Quality: {val.index.task}, {height} x {width}\n",
+        f"{first.conditions} validation photos, {first.samples} samples each, seed {first.seed}; simple "
+        f"samplers fitted on {len(train)} training pairs. All samples are clipped to the field's range before "
+        "they are scored, except where the name says so. Nearest neighbours come nearest first and are not "
+        "exchangeable: n=3 is the best of any 3 of the 100 nearest, averaged over subsets as for all "
+        "samplers.\n",
+        markdown_table(evaluations),
+    ]
+    if reference is not None:
+        text += [markdown_comparison(evaluations, reference)]
+        text += ["Differences are paired photo by photo; ± is one standard error. Below 1 and 0 is better.\n"]
+    text += [f"Measured on {machine['cpu']}, {arguments.threads} thread(s), torch {machine['torch']}.\n"]
+    (arguments.out / "quality.md").write_text("\n".join(text), encoding="utf-8")
+
+
+def _digest(store: PairStore) -> str:
+    return hashlib.sha256("".join(s.sha256 for s in store.index.shards).encode()).hexdigest()
+
+
+def _machine() -> dict[str, object]:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
+        ]
+        cpu = names[0] if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CoEmbedError as error:
+        sys.exit(f"quality: {error}")

@@ -1,0 +1,205 @@
+"""Scores of one sampler, photo by photo; their means with standard errors; two samplers compared in pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from coembed.config import from_dict, read_json, to_dict
+from coembed.errors import ConfigError
+from coembed.evaluation.compact import write_compact_json
+
+BEST_OF = (3, 10, 30, 60, 100)
+SCALES = (1, 2, 4, 8)
+LEVELS = (0.5, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` measured.
+
+    Attributes:
+        name: the sampler's.
+        conditions: how many photos were scored.
+        samples: drawn for each.
+        seed: of every draw.
+        shape: (c, h, w) of a field.
+        clip: range that samples were clipped to, or None.
+        sampling_seconds: in ``sample``, over all conditions.
+        scoring_seconds: in the scores.
+        names: of the photos, in order.
+        values: columns of one value a photo, in the order of ``names``: ``best_1`` (mean squared error of one
+            sample), ``best_3`` ... ``best_100``; ``variance`` at the grid points; ``energy_1px`` ...
+            ``energy_8px``; ``crps``; ``spread`` and ``skill``; ``coverage_50`` ...; ``gradient_samples`` and
+            ``gradient_truth``. Natural units.
+    """
+
+    name: str
+    conditions: int
+    samples: int
+    seed: int
+    shape: tuple[int, int, int]
+    clip: tuple[float, float] | None
+    sampling_seconds: float
+    scoring_seconds: float
+    names: tuple[str, ...]
+    values: dict[str, tuple[float, ...]]
+    format: str = "coembed-evaluation"
+    version: int = 1
+
+    def summary(self) -> dict[str, Estimate]:
+        """Every number of a table that these samples allow, by name; see ``METRICS``."""
+        found = {name: linearised(self, name) for name in METRICS}
+        return {name: _estimate(*pair) for name, pair in found.items() if pair is not None}
+
+    def save(self, path: Path | str) -> None:
+        """Writes strict JSON, which ``load`` reads: options and the values of every photo."""
+        write_compact_json(path, to_dict(self))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Evaluation:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            ConfigError: missing, damaged, or of another format or version.
+        """
+        data = read_json(path)
+        if not isinstance(data, dict) or (data.get("format"), data.get("version")) != ("coembed-evaluation", 1):
+            raise ConfigError(f"{path}: expected an evaluation (format 'coembed-evaluation', version 1)")
+        return from_dict(cls, data, str(path))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number over photos and its standard error (None for a single photo)."""
+
+    value: float
+    error: float | None
+
+
+def difference(one: Evaluation, other: Evaluation, metric: str) -> Estimate:
+    """``one`` minus ``other`` in a metric, with the standard error of the paired difference.
+
+    Photos differ far more than samplers do; pairing takes that out of the error.
+
+    Raises:
+        ConfigError: evaluations of other photos, or a metric that one of them lacks.
+    """
+    (a, da), (b, db) = _paired(one, other, metric)
+    return _estimate(a - b, da - db)
+
+
+def ratio(one: Evaluation, other: Evaluation, metric: str) -> Estimate:
+    """``one`` over ``other`` in a metric, with the standard error of the paired ratio (delta method).
+
+    Raises:
+        ConfigError: evaluations of other photos, a metric that one of them lacks, or a zero to divide by.
+    """
+    (a, da), (b, db) = _paired(one, other, metric)
+    if b == 0:
+        raise ConfigError(f"{metric}: is 0 for {other.name}, cannot divide by it")
+    return _estimate(a / b, (da - a / b * db) / b)
+
+
+Linear = tuple[float, np.ndarray]  # a number over photos and the influence of every photo on it
+
+
+def linearised(evaluation: Evaluation, metric: str) -> Linear | None:
+    """A metric and every photo's influence on it: the standard error is that of the influences' mean.
+
+    None if the samples do not allow the metric (one sample; fewer than n; fields without any gradient).
+    """
+    columns = {key: np.asarray(column, dtype=np.float64) for key, column in evaluation.values.items()}
+    try:
+        return METRICS[metric](columns)
+    except KeyError:
+        return None
+
+
+def _mean(*keys: str) -> Callable[[dict[str, np.ndarray]], Linear | None]:
+    def of(columns: dict[str, np.ndarray]) -> Linear:
+        column = np.mean([columns[key] for key in keys], axis=0)
+        return float(column.mean()), column - column.mean()
+
+    return of
+
+
+def _multiscale(columns: dict[str, np.ndarray]) -> Linear | None:
+    return _mean(*[key for key in columns if key.startswith("energy_")] or ["energy_1px"])(columns)
+
+
+def _ratio_of_means(top: str, bottom: str, *, root: bool) -> Callable[[dict[str, np.ndarray]], Linear | None]:
+    def of(columns: dict[str, np.ndarray]) -> Linear | None:
+        above, below = columns[top], columns[bottom]
+        if below.mean() == 0:
+            return None
+        value = float(above.mean() / below.mean())
+        influence = (above - value * below) / below.mean()
+        if not root:
+            return value, influence
+        return math.sqrt(value), influence / (2 * math.sqrt(value)) if value else 0 * influence
+
+    return of
+
+
+METRICS: dict[str, Callable[[dict[str, np.ndarray]], Linear | None]] = {
+    **{f"best_{n}": _mean(f"best_{n}") for n in (1, *BEST_OF)},
+    "variance": _mean("variance"),
+    "energy": _mean("energy_1px"),
+    "multiscale_energy": _multiscale,
+    "crps": _mean("crps"),
+    "spread_skill": _ratio_of_means("spread", "skill", root=True),
+    **{f"coverage_{round(100 * level)}": _mean(f"coverage_{round(100 * level)}") for level in LEVELS},
+    "sharpness": _ratio_of_means("gradient_samples", "gradient_truth", root=False),
+}
+"""Numbers of a summary: errors and variances in squared units of the field, ``energy`` in its L2 norm,
+``multiscale_energy`` the mean over fields averaged over 1, 2, 4 and 8 pixels, ``spread_skill`` and
+``sharpness`` (gradient energy over that of real fields) 1 if right, coverages as fractions."""
+
+
+def _paired(one: Evaluation, other: Evaluation, metric: str) -> tuple[Linear, Linear]:
+    if metric not in METRICS:
+        raise ConfigError(f"metric: got {metric!r}, expected one of {', '.join(METRICS)}")
+    if one.names != other.names:
+        raise ConfigError(f"{one.name} and {other.name} were scored on different photos; they do not pair")
+    found = []
+    for evaluation in (one, other):
+        linear = linearised(evaluation, metric)
+        if linear is None:
+            raise ConfigError(f"{evaluation.name}: has no {metric} (samples a photo: {evaluation.samples})")
+        found.append(linear)
+    return found[0], found[1]
+
+
+def _estimate(value: float, influence: np.ndarray) -> Estimate:
+    count = len(influence)
+    return Estimate(value, float(influence.std(ddof=1)) / math.sqrt(count) if count > 1 else None)
+
+
+def summaries(evaluations: Sequence[Evaluation], reference: str | None = None) -> list[dict[str, object]]:
+    """Every evaluation's summary as JSON values, with paired ratios and differences to the one named."""
+    base = next((e for e in evaluations if e.name == reference), None)
+    found = []
+    for e in evaluations:
+        entry: dict[str, object] = {
+            "name": e.name,
+            "conditions": e.conditions,
+            "samples": e.samples,
+            "seed": e.seed,
+            "clip": e.clip,
+            "sampling_seconds": e.sampling_seconds,
+            "scoring_seconds": e.scoring_seconds,
+            "summary": {key: to_dict(estimate) for key, estimate in e.summary().items()},
+        }
+        if base is not None:
+            entry["reference"] = base.name
+            shared = [key for key in e.summary() if key in base.summary()]
+            entry["difference"] = {key: to_dict(difference(e, base, key)) for key in shared}
+            positive = [key for key in shared if base.summary()[key].value != 0]
+            entry["ratio"] = {key: to_dict(ratio(e, base, key)) for key in positive}
+        found.append(entry)
+    return found
