@@ -12,6 +12,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+demo: $(STAMP)
+	$(VENV)/bin/coembed resaturate src/coembed/assets/coast.jpg --out out/demo
+
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
@@ -23,6 +26,16 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+# PAIRS=DIR (as `coembed prepare` writes it) adds the quality table.
+bench: $(STAMP)
+	$(PY) benchmarks/prepare.py
+	$(PY) benchmarks/edit.py
+	$(if $(PAIRS),$(PY) benchmarks/quality.py --pairs $(PAIRS))
+
+# PHOTOS=DIR holds train2014/ and val2014/. Says at the start how long it will take, and at the end how long it took.
+weights: $(STAMP)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/make_weights.sh "$(PHOTOS)"
 
 clean:
 	rm -rf $(VENV) out
