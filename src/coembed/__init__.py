@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from coembed.sampling import Sampler, Streams
     from coembed.tasks import Layer, Task, get_task, register_task, task_names
 
+    __version__: str
+
 __all__ = [
     "CDVAE",
     "CoEmbedError",
