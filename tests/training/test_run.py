@@ -11,6 +11,7 @@ from coembed.errors import ConfigError, TrainingError
 from coembed.hub import from_pretrained
 from coembed.model.presets import PRESETS
 from coembed.tasks.task import Layer
+from coembed.training import checkpoint
 from coembed.training.checkpoint import latest
 from coembed.training.command import parse_train
 from coembed.training.run import resolve_model, run_train, split_pairs
@@ -58,6 +59,33 @@ def test_every_preset_trains_logs_and_loads(pairs, tmp_path, preset):
     condition = torch.rand(3, 1, 8, 8)
     assert model.sample(condition, 2, generator=0).shape == (2, 3, 1, 8, 8)
     assert list((run / "samples").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "precision"), [*((p, "bf16") for p in sorted(PRESETS)), ("default", "float32")]
+)
+def test_every_preset_resumes_bit_for_bit(pairs, tmp_path, monkeypatch, preset, precision):
+    options = [*SHORT, "--pairs", str(pairs), "--preset", preset, "--precision", precision]
+    run_train(parse_train([*options, "--out", str(tmp_path / "whole")]))
+
+    original = checkpoint.save
+
+    def save_and_stop(run, state, *rest):
+        path = original(run, state, *rest)
+        if state.step == 7:
+            raise KeyboardInterrupt
+        return path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(parse_train([*options, "--out", str(tmp_path / "out"), "--checkpoint-minutes", "1e-9"]))
+    assert latest(tmp_path / "out").name == "checkpoint-00000007"
+    run_train(parse_train(["--out", str(tmp_path / "out"), "--resume"]))
+    for name in ("model.safetensors", "ema.safetensors", "optimizer.safetensors"):
+        assert (latest(tmp_path / "out") / name).read_bytes() == (
+            latest(tmp_path / "whole") / name
+        ).read_bytes()
 
 
 def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):

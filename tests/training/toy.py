@@ -41,6 +41,7 @@ class Toy(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(32, config.dim),
         )
+        self.turn = nn.Parameter(torch.linalg.qr(torch.randn(config.dim, config.dim))[0])  # column-major
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.register_buffer("mean", torch.zeros(config.dim))
 
@@ -48,7 +49,7 @@ class Toy(nn.Module):
         self.mean.copy_(field.flatten(1).mean(0))
 
     def loss(self, condition, field, *, generator, warmup=1.0):
-        c, f = condition.flatten(1), field.flatten(1) - self.mean
+        c, f = condition.flatten(1) @ self.turn, field.flatten(1) - self.mean
         mean, log_std = self.encoder(torch.cat([c, f], 1)).float().chunk(2, 1)
         z = mean + log_std.exp() * torch.randn(mean.shape, generator=generator, device=mean.device)
         rate = (0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std).sum(1)
@@ -62,7 +63,7 @@ class Toy(nn.Module):
 
     def sample(self, condition, n, *, generator):
         z = Streams.of(generator, len(condition)).normal(n, self.config.code)
-        c = condition.flatten(1).expand(n, -1, -1)
+        c = (condition.flatten(1) @ self.turn).expand(n, -1, -1)
         return (self.decoder(torch.cat([c, z], -1)) + self.mean).reshape(n, *condition.shape)
 
 

@@ -158,7 +158,12 @@ def _load_optimizer(path: Path, model: Trainable, optimizer: torch.optim.Optimiz
         if key != "step" and value.shape != parameters[owner].shape:
             got, want = tuple(value.shape), tuple(parameters[owner].shape)
             raise TrainingError(f"{path}: {name}: got shape {got}, expected {want}")
-        optimizer.state[parameters[owner]][key] = value.to(parameters[owner].device)
+        parameter = parameters[owner]
+        if key != "step":
+            # In the parameter's own memory layout, which a file does not keep: the fused optimiser walks
+            # weights and moments side by side in memory, and would silently pair the wrong ones.
+            value = torch.empty_like(parameter).copy_(value)
+        optimizer.state[parameter][key] = value.detach().to(parameter.device)
 
 
 def _load_module(module: Trainable, path: Path) -> None:
