@@ -32,11 +32,11 @@ def test_hierarchical_tie_with_one_layer_has_the_top_ties_conditional(fraction, 
 
 def test_hierarchical_and_top_tie_are_one_joint_given_the_matching_prior():
     """rate + tie + rate_c of ``top`` and rate of ``hier`` + rate_c differ by a function of zc alone (2.4)."""
-    top, _, qc, qg, context = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
+    top, field, qc, qg, context = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
     hier, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5))
     # Point posteriors: expectations are values.
     point = lambda q: type(q)([Gaussian(q.codes[0], q.codes[0] * 0 - 60.0)], q.priors, q.codes)  # noqa: E731
-    a, b = top.rate(point(qg), point(qc), context), hier.rate(point(qg), point(qc), context)
+    a, b = top.rate(point(qg), point(qc), field, context), hier.rate(point(qg), point(qc), field, context)
     s, z = 0.25, qc.codes[0]
     marginal = (1 + s) / (2 + s)
     own = Gaussian.standard(z).log_prob(z)
@@ -96,7 +96,7 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     )
     g = torch.Generator().manual_seed(1)
     qg = field.infer(x, lambda shape: torch.randn(*shape, generator=g))
-    charged = sum(tie.rate(qg, wide, many)).view(100_000, 2).mean(0)
+    charged = sum(tie.rate(qg, wide, field, many)).view(100_000, 2).mean(0)
     sampled = (qg.log_posterior() - tie.log_prob(qg.codes, field, many)).view(100_000, 2).mean(0)
     if kind == "gaussian" and layers == "top":
         own = Gaussian.standard(qc.codes[0]).log_prob(qc.codes[0])
@@ -108,8 +108,8 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
 def test_adding_the_mixture_to_the_prior_costs_more_than_replacing_it():
     rates = {}
     for prior in ("add", "replace"):
-        tie, _, qc, qg, context = setup(TWO, TieConfig("mixture", "all", prior=prior))
-        rates[prior] = sum(tie.rate(qg, qc, context)).mean()
+        tie, field, qc, qg, context = setup(TWO, TieConfig("mixture", "all", prior=prior))
+        rates[prior] = sum(tie.rate(qg, qc, field, context)).mean()
     # What is added is the cross-entropy of the posteriors against the ladder's own priors.
     expected = sum(-p.expected_log_prob(q) for q, p in zip(qg.posteriors, qg.priors, strict=True)).mean()
     torch.testing.assert_close(rates["add"] - rates["replace"], expected)

@@ -169,7 +169,7 @@ class CDVAE(nn.Module):
         noise = _noise_of(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)
         qg = self.field_ladder.infer(xg - mean, noise)
-        rate_field, tie = self.tie.rate(qg, qc, TieContext(self._context_codes(qc), features))
+        rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, self._context(qc, features, xc, mean))
         rate_condition = self._free(qc.kl())
         distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
         distortion_field = -self.field_ladder.decode(qg.codes).log_prob(xg - mean)
@@ -203,7 +203,7 @@ class CDVAE(nn.Module):
             found[f"kl_{name}"] = [kl.mean().item() for kl in q.kl()]
             found[f"active_{name}"] = [float((p.mean.float().var(0) > 0.01).sum()) for p in q.posteriors]
         if isinstance(self.tie, MixtureTie):
-            mixture = self.tie.mixture(TieContext(self._context_codes(qc), features))
+            mixture = self.tie.mixture(self._context(qc, features, xc, mean))
             used = mixture.responsibilities(self._tied_codes(qg)).mean(0)
             found["components_effective"] = math.exp(-(used * used.clamp(min=1e-12).log()).sum().item())
             found["components"] = float(self.config.tie.components)
@@ -252,8 +252,9 @@ class CDVAE(nn.Module):
         size += sum(self.condition_ladder.code_sizes) if self._sampled_condition else 0
         return size + (self.config.field_size if self.config.decode == "draw" else 0)
 
-    def _context_codes(self, qc: Inference) -> list[Tensor]:
-        return qc.codes if self._sampled_condition else [q.mean for q in qc.posteriors]
+    def _context(self, qc: Inference, features: Tensor | None, xc: Tensor, mean: Tensor) -> TieContext:
+        codes = qc.codes if self._sampled_condition else [q.mean for q in qc.posteriors]
+        return TieContext(codes, features, xc, mean)
 
     def _tied_codes(self, qg: Inference) -> Tensor:
         if self.config.tie.layers == "all":
@@ -278,9 +279,9 @@ class CDVAE(nn.Module):
         if fixed is None:
             pieces = iter(for_condition.split(sizes, -1))
             codes = self.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape)).codes
-            context = TieContext(codes, None if features is None else features[index])
+            context = TieContext(codes, None if features is None else features[index], xc[index], mean[index])
         else:
-            context = TieContext(fixed, features).rows(index)
+            context = TieContext(fixed, features, xc, mean).rows(index)
         pixels = self.field_ladder.decode(self.tie.draw(self.field_ladder, context, for_tie, temperatures))
         residual = pixels.mean
         if self.config.decode == "draw":
@@ -297,7 +298,7 @@ class CDVAE(nn.Module):
         noise, weights = _noise_of(generator, xc.device), []
         for _ in range(particles):
             qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
-            context = TieContext(self._context_codes(qc), features)
+            context = self._context(qc, features, xc, mean)
             weight = self.field_ladder.decode(qg.codes).log_prob(xg - mean)
             weight = weight + self.tie.log_prob(qg.codes, self.field_ladder, context) - qg.log_posterior()
             if joint:

@@ -69,6 +69,8 @@ class TieConfig:
         prior: the mixture ``replace``s the field code's N(0, I), or is ``add``ed to it (the paper's eq. 7).
         hidden: width of the mixture's network.
         features: the mixture also reads the condition regression's features.
+        refine: ``hier`` mixtures on a linear tower: channels of a U-Net that sees the condition and the field
+            decoded from the codes above, and says what the lower codes are; 0 leaves it out.
         detail: ``hier`` mixtures: leading dimensions of a lower code whose mean depends on those above.
     """
 
@@ -83,6 +85,7 @@ class TieConfig:
     hidden: int = 256
     features: bool = False
     detail: int = 256
+    refine: int = 0
 
     def __post_init__(self):
         if not 0 < self.fraction <= 1:
@@ -128,7 +131,7 @@ class CDVAEConfig:
         regression: predicts the field's conditional mean first, or nothing (the paper).
         condition_code: codes of the condition are ``sample``d from q(zc | xc) (eq. 5) or its ``mean`` is taken.
         condition_weight: weight of the condition's own ladder in the loss.
-        warmup: the training loop's warm-up of rates and ties is heeded. A model set in closed form starts fitted, and
+        warmup: heed the training loop's warm-up of rates and ties. A model set in closed form starts fitted:
             rates below their weight would only spoil it.
         free_bits: nats a layer that the rate may keep for free.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
@@ -166,6 +169,8 @@ class CDVAEConfig:
             )
         if self.tie.features and self.regression is None:
             raise ConfigError("tie.features: needs a regression, whose features it reads")
+        if self.tie.refine and self.field.tower != "linear":
+            raise ConfigError(f"tie.refine: needs a linear field tower, got {self.field.tower!r}")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 

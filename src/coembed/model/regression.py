@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coembed.errors import ConfigError
 from coembed.model.config import RegressionConfig
-from coembed.model.towers import ResidualBlock, full_precision, principal_components
-
-_COARSEST = 8  # the U-Net works at 1/2, 1/4 and 1/8 of the field's size
+from coembed.model.towers import full_precision, principal_components
+from coembed.model.unet import UNet
 
 
 class Regression(nn.Module):
@@ -34,7 +31,11 @@ class Regression(nn.Module):
         self.linear = nn.Linear(rank, outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.unet = UNet(config, condition_shape, shape) if config.channels else None
+        self.unet = (
+            UNet(condition_shape, shape, config.channels, config.features, config.dropout)
+            if config.channels
+            else None
+        )
         self.no_unet_features = None if config.channels else nn.Linear(rank, config.features)
 
     @torch.no_grad()
@@ -66,46 +67,3 @@ class Regression(nn.Module):
             return mean, self.no_unet_features(codes).float()  # type: ignore[misc]
         more, features = self.unet(condition)
         return mean + more, features
-
-
-class UNet(nn.Module):
-    """Three scales from half the field's size down; its output starts at zero."""
-
-    def __init__(self, config: RegressionConfig, inputs: tuple[int, int, int], shape: tuple[int, int, int]):
-        super().__init__()
-        height, width = shape[1:]
-        if inputs[1:] != shape[1:] or height % _COARSEST or width % _COARSEST:
-            raise ConfigError(
-                f"regression: the U-Net needs condition and field of one size, a multiple of {_COARSEST}, got "
-                f"{inputs[1]} x {inputs[2]} and {height} x {width}; channels=0 leaves it out"
-            )
-        a, b, c = config.channels, 2 * config.channels, 4 * config.channels
-        drop = config.dropout
-        self.stem = nn.Conv2d(4 * inputs[0], a, 3, padding=1)
-        self.position = nn.Parameter(torch.zeros(1, a, height // 2, width // 2))
-        self.down = nn.ModuleList(ResidualBlock(n, n, "none", drop) for n in (a, b, c))
-        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 2, 2), nn.Conv2d(b, c, 2, 2)])
-        self.middle = ResidualBlock(c, c, "none", drop)
-        self.features = nn.Linear(16 * c, config.features)
-        self.context = nn.Linear(config.features, c)
-        self.join = nn.ModuleList([nn.Conv2d(2 * c, c, 1), nn.Conv2d(2 * b, b, 1), nn.Conv2d(2 * a, a, 1)])
-        self.up = nn.ModuleList([ResidualBlock(c, b, "none", drop), ResidualBlock(b, a, "none", drop)])
-        self.last = ResidualBlock(a, a, "none", drop)
-        self.out = nn.Conv2d(a, 4 * shape[0], 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, c, h, w) to (batch, c', h, w) and features (batch, n)."""
-        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        fine = self.down[0](self.stem(x) + self.position)
-        middle = self.down[1](self.shrink[0](fine))
-        coarse = self.down[2](self.shrink[1](middle))
-        h = self.middle(coarse)
-        pooled = h if h.shape[-2:] == (4, 4) else F.adaptive_avg_pool2d(h, 4)
-        features = F.silu(self.features(pooled.flatten(1)))
-        h = h + self.context(features)[:, :, None, None]
-        h = self.up[0](F.interpolate(self.join[0](torch.cat([h, coarse], 1)), scale_factor=2))
-        h = self.up[1](F.interpolate(self.join[1](torch.cat([h, middle], 1)), scale_factor=2))
-        h = self.last(self.join[2](torch.cat([h, fine], 1)))
-        return F.pixel_shuffle(self.out(h), 2).float(), features.float()

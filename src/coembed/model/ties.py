@@ -22,14 +22,20 @@ from torch import Tensor, nn
 from coembed.model.config import TieConfig
 from coembed.model.gaussians import LOG_2PI, Gaussian, Mixture, bounded_log_var
 from coembed.model.ladder import Inference, LadderVAE
+from coembed.model.unet import UNet
 
 
 @dataclass(frozen=True)
 class TieContext:
-    """What a tie may read of the condition: codes coarse to fine, and the regression's features (or None)."""
+    """What a tie may read of the condition: codes coarse to fine, and the regression's features and mean.
+
+    ``condition`` and ``mean`` are standardised maps (batch, c, h, w).
+    """
 
     codes: list[Tensor]
-    features: Tensor | None
+    features: Tensor | None = None
+    condition: Tensor | None = None
+    mean: Tensor | None = None
 
     def flat(self) -> Tensor:
         """Everything in one vector, (batch, size)."""
@@ -38,8 +44,9 @@ class TieContext:
 
     def rows(self, index: Tensor) -> TieContext:
         """The context of other examples, chosen and repeated by ``index``."""
-        features = None if self.features is None else self.features[index]
-        return TieContext([c[index] for c in self.codes], features)
+        pick = lambda t: None if t is None else t[index]  # noqa: E731
+        codes = [c[index] for c in self.codes]
+        return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean))
 
 
 class Tie(nn.Module):
@@ -58,15 +65,20 @@ class Tie(nn.Module):
         return sum(self.sizes) + 1
 
     def conditional(
-        self, layer: int, prior: Gaussian, above: list[Tensor], context: TieContext
+        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
     ) -> Gaussian | Mixture:
-        """p(zg_layer | zg above, zc), from the field ladder's own ``prior`` of that layer."""
-        del layer, above, context
-        return prior
+        """p(zg_layer | zg above, zc); ``ladder`` is the field's, whose own prior it may start from."""
+        return self._own(layer, ladder, above, context)
 
-    def rate(self, field: Inference, condition: Inference, context: TieContext) -> tuple[Tensor, Tensor]:
+    def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
+        like = context.codes[0].new_zeros(len(context.codes[0]), *self.shapes[layer])
+        return ladder.prior(layer, above, like=like)
+
+    def rate(
+        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+    ) -> tuple[Tensor, Tensor]:
         """``(rate, tie)`` in nats, each (batch,): their sum is E_q[log q(zg) - log p(zg | zc)]."""
-        del condition, context
+        del condition, ladder, context
         total = sum(field.kl())
         return total, torch.zeros_like(total)  # type: ignore[return-value, arg-type]
 
@@ -74,7 +86,7 @@ class Tie(nn.Module):
         """log p(zg | zc) of the model as sampled, (batch,)."""
         total = torch.zeros(len(codes[0]), device=codes[0].device)
         for i, code in enumerate(codes):
-            found = self.conditional(i, ladder.prior(i, codes[:i], like=code), codes[:i], context)
+            found = self.conditional(i, ladder, codes[:i], context)
             total = total + found.log_prob(code.flatten(1) if isinstance(found, Mixture) else code)
         return total
 
@@ -91,7 +103,7 @@ class Tie(nn.Module):
         codes: list[Tensor] = []
         for i, part in enumerate(parts):
             part = part.view(-1, *self.shapes[i])
-            found = self.conditional(i, ladder.prior(i, codes, like=part), codes, context)
+            found = self.conditional(i, ladder, codes, context)
             if isinstance(found, Mixture):
                 code = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
             else:
@@ -116,9 +128,9 @@ class GaussianTie(Tie):
         if config.layers == "top":
             self.tied = self.tied[:1]
 
-    def conditional(self, layer: int, prior: Gaussian, above: list[Tensor], context: TieContext) -> Gaussian:
+    def conditional(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
         """The prior and the tie's message on tied dimensions (``exact``: the product), the prior elsewhere."""
-        del above
+        prior = self._own(layer, ladder, above, context)
         return self._tied(layer, prior, context, exact=self.config.conditional == "exact")
 
     def _tied(self, layer: int, prior: Gaussian, context: TieContext, *, exact: bool) -> Gaussian:
@@ -135,11 +147,14 @@ class GaussianTie(Tie):
         log_var = torch.cat([joined.log_var, own.log_var[:, tied:]], -1)
         return Gaussian(mean.view(shape), log_var.view(shape))
 
-    def rate(self, field: Inference, condition: Inference, context: TieContext) -> tuple[Tensor, Tensor]:
+    def rate(
+        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+    ) -> tuple[Tensor, Tensor]:
         """KL to the ladder's priors, and the expected tie energy with its normaliser (eq. 4).
 
         ``hier``: the KL to the product of prior and tie, which is both at once.
         """
+        del ladder
         if self.config.layers == "hier":
             rate = torch.zeros(len(field.codes[0]), device=field.codes[0].device)
             for i, (q, p) in enumerate(zip(field.posteriors, field.priors, strict=True)):
@@ -199,11 +214,14 @@ class MixtureTie(Tie):
             nn.init.zeros_(self.band_scale.weight)
             nn.init.zeros_(self.band_scale.bias)
             self.log_scale = nn.Parameter(torch.zeros(self.dim))
-        self.lower = nn.ModuleList()
+        self.lower, self.refine, seen = nn.ModuleList(), None, inputs
         if config.layers == "hier":
+            if config.refine and len(self.sizes) > 1:
+                channels = condition.shape[0] + 2 * field.shape[0]
+                shape = (channels, *field.shape[1:])
+                self.refine, seen = UNet(shape, field.shape, config.refine, hidden // 2), inputs + hidden // 2
             for i in range(1, len(self.sizes)):
-                above = sum(self.sizes[:i])
-                self.lower.append(_LowerTie(inputs + above, self.sizes[i], config))
+                self.lower.append(_LowerTie(seen + sum(self.sizes[:i]), self.sizes[i], config))
 
     def mixture(self, context: TieContext) -> Mixture:
         """p(zg | zc) over the tied codes, flat (eq. 6)."""
@@ -219,17 +237,26 @@ class MixtureTie(Tie):
         return Mixture(self.logits(h).float(), mean, log_var + 2 * self.log_scale)
 
     def conditional(
-        self, layer: int, prior: Gaussian, above: list[Tensor], context: TieContext
+        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
     ) -> Gaussian | Mixture:
         """The mixture at the top; below it the ladder's prior (``top``) or a Gaussian of its own (``hier``)."""
         if layer == 0:
             return self.mixture(context)
+        prior = self._own(layer, ladder, above, context)
         if self.config.layers == "top":
             return prior
-        seen = torch.cat([context.flat(), *(c.flatten(1) for c in above)], -1)
-        return self.lower[layer - 1](seen, prior)
+        seen = [context.flat(), *(c.flatten(1) for c in above)]
+        if self.refine is None:
+            return self.lower[layer - 1](torch.cat(seen, -1), prior)
+        missing = [prior.mean.new_zeros(len(prior.mean), *shape) for shape in self.shapes[len(above) :]]
+        so_far = ladder.decode([*above, *missing]).mean
+        detail, features = self.refine(torch.cat([context.condition, context.mean, so_far], 1))  # type: ignore[list-item]
+        moved = Gaussian(prior.mean + ladder.tower.project(detail, layer), prior.log_var)  # type: ignore[operator]
+        return self.lower[layer - 1](torch.cat([*seen, features], -1), moved)
 
-    def rate(self, field: Inference, condition: Inference, context: TieContext) -> tuple[Tensor, Tensor]:
+    def rate(
+        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+    ) -> tuple[Tensor, Tensor]:
         """``replace``: the mixture is the prior of the field's code; ``add``: the paper's sum (eq. 7)."""
         del condition
         mixture = self.mixture(context)
@@ -245,7 +272,7 @@ class MixtureTie(Tie):
             if self.config.layers == "top":
                 rate = rate + kl[i]
             else:
-                conditional = self.conditional(i, field.priors[i], field.codes[:i], context)
+                conditional = self.conditional(i, ladder, field.codes[:i], context)
                 rate = rate + field.posteriors[i].kl(conditional)  # type: ignore[arg-type]
         return rate, tie
 

@@ -216,6 +216,13 @@ class LinearTower(nn.Module):
         parts = zip(mean.split(self.config.codes, -1), log_var.split(self.config.codes, -1), strict=True)
         return [Gaussian(m, v) for m, v in parts]
 
+    def project(self, image: Tensor, layer: int) -> Tensor:
+        """The code of one layer whose decoding is nearest to ``image`` (batch, c, h, w), the offset aside."""
+        start = sum(self.config.codes[:layer])
+        part = slice(start, start + self.config.codes[layer])
+        with full_precision(image):
+            return (image.flatten(1) @ self.basis[:, part]) * torch.exp(-self.log_scale[part])
+
     def prior(self, layer: int, above: list[Tensor], *, inference: bool = False) -> Gaussian:
         """N(0, I): principal components are uncorrelated. What depends on what is the tie's to learn."""
         del inference
