@@ -165,6 +165,15 @@ class CDVAE(nn.Module):
 
         ``total`` is minimised: distortions + ``warmup`` x (rates + tie) (eq. 2, 4, 7).
         """
+        # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
+        with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
+            torch.manual_seed(seed)
+            return self._loss(condition, field, generator, warmup)
+
+    def _loss(
+        self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
+    ) -> dict[str, Tensor]:
         xc, xg, mean, features = self._inputs(condition, field)
         noise = _noise_of(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)

@@ -71,7 +71,9 @@ class TieConfig:
         features: the mixture also reads the condition regression's features.
         refine: ``hier`` mixtures on a linear tower: channels of a U-Net that sees the condition and the field
             decoded from the codes above, and says what the lower codes are; 0 leaves it out.
-        detail: ``hier`` mixtures: leading dimensions of a lower code whose mean depends on those above.
+        dropout: of the mixture's networks and the U-Net.
+        detail: ``hier`` mixtures: leading dimensions of a lower code whose mean a vector network
+            moves; 0 for none.
     """
 
     kind: Literal["none", "gaussian", "mixture"] = "gaussian"
@@ -86,6 +88,7 @@ class TieConfig:
     features: bool = False
     detail: int = 256
     refine: int = 0
+    dropout: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.fraction <= 1:

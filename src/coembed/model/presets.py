@@ -84,8 +84,16 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         field,
         condition=LadderConfig(tower="linear", codes=condition_codes, hidden=(), sigma=0.1, sigma_floor=0.02),
         field=LadderConfig(tower="linear", codes=codes, hidden=(), sigma=0.05, sigma_floor=0.02),
-        tie=TieConfig("mixture", "hier", components=12, features=True, refine=32 if unet else 0),
-        regression=RegressionConfig(channels=32 if unet else 0),
+        tie=TieConfig(
+            "mixture",
+            "hier",
+            components=12,
+            features=True,
+            refine=32 if unet else 0,
+            detail=0 if unet else 256,
+            dropout=0.1,
+        ),
+        regression=RegressionConfig(channels=32 if unet else 0, dropout=0.1),
         condition_code="mean",
         warmup=False,
     )

@@ -198,9 +198,7 @@ class MixtureTie(Tie):
         )
         inputs, k, hidden = sum(codes) + feature_size, config.components, config.hidden
         self.inputs = len(codes)
-        self.trunk = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, hidden), nn.LeakyReLU(0.01)
-        )
+        self.trunk = _trunk(inputs, hidden, config.dropout)
         self.logits = nn.Linear(hidden, k)
         self.mean = nn.Linear(hidden, k * self.dim)
         for layer in (self.logits, self.mean):
@@ -219,7 +217,10 @@ class MixtureTie(Tie):
             if config.refine and len(self.sizes) > 1:
                 channels = condition.shape[0] + 2 * field.shape[0]
                 shape = (channels, *field.shape[1:])
-                self.refine, seen = UNet(shape, field.shape, config.refine, hidden // 2), inputs + hidden // 2
+                self.refine, seen = (
+                    UNet(shape, field.shape, config.refine, hidden // 2, config.dropout),
+                    inputs + hidden // 2,
+                )
             for i in range(1, len(self.sizes)):
                 self.lower.append(_LowerTie(seen + sum(self.sizes[:i]), self.sizes[i], config))
 
@@ -315,27 +316,27 @@ class _LowerTie(nn.Module):
         super().__init__()
         hidden = 2 * config.hidden
         self.size, self.detail = size, min(size, config.detail)
-        self.net = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, hidden), nn.LeakyReLU(0.01)
-        )
+        self.net = _trunk(inputs, hidden, config.dropout)
         self.bands = _bands(size, first=8)
-        self.mean = nn.Linear(hidden, self.detail)
+        self.mean = nn.Linear(hidden, self.detail) if self.detail else None
         self.band_scale = nn.Linear(hidden, len(self.bands))
         self.log_scale = nn.Parameter(torch.zeros(size))
         for layer in (self.mean, self.band_scale):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, seen: Tensor, prior: Gaussian) -> Gaussian:
         h = self.net(seen)
-        mean = F.pad(self.mean(h).float(), (0, self.size - self.detail))
         log_var = bounded_log_var(self.band_scale(h).float(), -4.0, 4.0)
         log_var = torch.repeat_interleave(
             log_var, _sizes(self.bands, log_var.device), -1, output_size=self.size
         )
         log_var = log_var + 2 * self.log_scale
-        shape = prior.mean.shape
-        return Gaussian(prior.mean + mean.view(shape), prior.log_var + log_var.view(shape))
+        shape, moved = prior.mean.shape, prior.mean
+        if self.mean is not None:
+            moved = moved + F.pad(self.mean(h).float(), (0, self.size - self.detail)).view(shape)
+        return Gaussian(moved, prior.log_var + log_var.view(shape))
 
 
 def build_tie(config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int) -> Tie:
@@ -349,6 +350,13 @@ def _entropies(posteriors: list[Gaussian]) -> Tensor:
     for q in posteriors[1:]:
         total = total + q.entropy()
     return total
+
+
+def _trunk(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (inputs, hidden):
+        layers += [nn.Linear(width, hidden), nn.LeakyReLU(0.01), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
 
 
 def _bands(size: int, first: int = 4, growth: float = 1.3) -> list[int]:
