@@ -8,6 +8,8 @@ computed (which is what a reduced JPEG decode does) lowers it. Measured on 120 C
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,33 @@ from coembed.imaging.photo import read_photo
 from coembed.imaging.resize import area_average
 from coembed.tasks.task import Layer, get_task
 
+SMALLEST_CROP, LARGEST_CROP = 0.7, 0.95  # of a photo's sides
+
+
+def views_of(items: Sequence[Item], views: int) -> list[Item]:
+    """Every item, followed by ``views - 1`` crops of it named ``photo.jpg#1``, ``photo.jpg#2``, ..."""
+    return [item if v == 0 else Item(f"{item.name}#{v}", item.paths, v) for item in items for v in range(views)]
+
+
+def crop_of(name: str, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Which rows and columns of a photo of ``shape`` the view ``name`` shows: a matter of its name alone.
+
+    Both sides are the same random share of the photo's, from 0.7 to 0.95, anywhere in it. The layers
+    are computed on the whole photo first. A crop that is smaller than the cells it fills repeats pixels.
+
+    >>> crop_of("a.jpg#1", (100, 200)) == crop_of("a.jpg#1", (100, 200))
+    True
+    """
+    digest = hashlib.sha256(name.encode()).digest()
+    share, down, across = (int.from_bytes(digest[i : i + 6], "big") / 2**48 for i in (0, 6, 12))
+    share = SMALLEST_CROP + (LARGEST_CROP - SMALLEST_CROP) * share
+    slices = []
+    for side, place in zip(shape, (down, across), strict=True):
+        length = max(1, round(side * share))
+        start = round((side - length) * place)
+        slices.append(slice(start, start + length))
+    return slices[0], slices[1]
+
 
 @dataclass(frozen=True)
 class PhotoRecipe:
@@ -30,11 +59,13 @@ class PhotoRecipe:
         task: a registered name, or ``"module:Class"``.
         size: (h, w) of both layers; photos of another shape are squeezed to it.
         max_pixels: larger photos are skipped, before decoding.
+        views: pairs a photo; those after the first are crops of it (see ``crop_of``).
     """
 
     task: str
     size: tuple[int, int]
     max_pixels: int = 64_000_000
+    views: int = 1
 
     @property
     def condition(self) -> Layer:
@@ -48,7 +79,12 @@ class PhotoRecipe:
 
     def options(self) -> dict[str, Any]:
         """What else decides the numbers."""
-        return {"max_pixels": self.max_pixels}
+        options: dict[str, Any] = {"max_pixels": self.max_pixels}
+        return (
+            options
+            if self.views == 1
+            else {**options, "views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
+        )
 
     def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
         """Condition and field of the photo, each (h, w, c) float32.
@@ -58,7 +94,11 @@ class PhotoRecipe:
             DataError: the task fails on it, or gives layers of another shape than it says.
         """
         photo = read_photo(item.paths[0], max_pixels=self.max_pixels)
-        return self.average(item.name, *self.split(item.name, photo.as_float()))
+        condition, field = self.split(item.name, photo.as_float())
+        if item.view:
+            crop = crop_of(item.name, condition.shape[:2])
+            condition, field = np.ascontiguousarray(condition[crop]), np.ascontiguousarray(field[crop])
+        return self.average(item.name, condition, field)
 
     def split(self, name: str, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The task's two layers at the photo's own size, checked."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coembed.data.folder import Found
 
 _LARGEST = 256
+_MOST_VIEWS = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class PrepareCoco:
     """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
+    views: int = 1
+    """Training pairs a photo: the whole of it, and random crops. More views, less overfitting."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class PrepareFolder:
     """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
+    views: int = 1
+    """Training pairs a photo: the whole of it, and random crops. More views, less overfitting."""
 
 
 @dataclass(frozen=True)
@@ -216,14 +221,22 @@ def _photos(
     from coembed.data.build import build_store
     from coembed.data.folder import printable
     from coembed.data.index import Source
-    from coembed.data.photos import PhotoRecipe
+    from coembed.data.photos import PhotoRecipe, views_of
     from coembed.tasks import get_task
 
     get_task(config.task)
-    recipe = PhotoRecipe(config.task, parse_size(config.size), config.max_pixels)
+    if not 1 <= config.views <= _MOST_VIEWS:
+        raise ConfigError(f"views is {config.views}, expected 1 to {_MOST_VIEWS}")
+    views = config.views if split == "train" else 1
+    recipe = PhotoRecipe(config.task, parse_size(config.size), config.max_pixels, views)
     source = Source(kind, printable(config.src.resolve().name), folder or split)
     return build_store(
-        config.dest / split, found.items, recipe, options, source=source, left_out=found.left_out
+        config.dest / split,
+        views_of(found.items, views),
+        recipe,
+        options,
+        source=source,
+        left_out=found.left_out,
     )
 
 

@@ -24,10 +24,11 @@ from coembed.tasks.task import Layer
 
 @dataclass(frozen=True)
 class Item:
-    """What gives one pair: the name it gets in the index, and the files it is made of."""
+    """What gives one pair: its name in the index, the files it is made of, which view of them (0: the whole)."""
 
     name: str
     paths: tuple[str, ...]
+    view: int = 0
 
 
 class Recipe(Protocol):
