@@ -14,7 +14,7 @@ if [ -z "$photos" ] || [ ! -d "$photos/train2014" ]; then
 fi
 shift
 # The recipe of the bundled weights; what is given on the command line replaces it.
-[ $# -gt 0 ] || set -- --epochs 8 --minutes 34 --threads 2
+[ $# -gt 0 ] || set -- --epochs 8 --minutes 33 --threads 2
 work=${WORK:-out/weights}
 dest=${DEST:-src/coembed/weights/resaturation}
 mkdir -p "$work"

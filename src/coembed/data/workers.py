@@ -24,7 +24,7 @@ from coembed.tasks.task import Layer
 
 @dataclass(frozen=True)
 class Item:
-    """What gives one pair: its name in the index, the files it is made of, which view of them (0: the whole)."""
+    """What gives one pair: its name in the index, its files, which view of them (0: the whole)."""
 
     name: str
     paths: tuple[str, ...]

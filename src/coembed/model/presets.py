@@ -96,6 +96,8 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         regression=RegressionConfig(channels=32 if unet else 0, dropout=0.1),
         condition_code="mean",
         warmup=False,
+        # Less noise in the fine layer costs the energy score 0.1% and wins 8% of best-of-100.
+        layer_temperatures=(1.0, 0.5)[: len(codes)],
     )
 
 

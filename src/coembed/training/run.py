@@ -65,8 +65,8 @@ def run_train(config: TrainConfig) -> Path:
 def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
     """The model's config: the preset for the pairs' shapes, with the options of ``config.model`` replaced.
 
-    A resumed run keeps the config it began with, even if a preset has changed since; options given now are
-    compared with it later.
+    Samples are clipped to the range of the task's field. A resumed run keeps the config it began with, even if a
+    preset has changed since; options given now are compared with it later.
 
     Raises:
         ConfigError: an unknown preset or option, or a value of the wrong type.
@@ -79,6 +79,8 @@ def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
     height, width = store.index.size
     shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
     values = to_dict(preset(config.preset, *shapes))
+    if store.index.task != "custom":  # a task's range holds for every field; a user's own was only measured
+        values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
         _replace(values, *parse_option(option))
     return from_dict(CDVAEConfig, values, "model")
