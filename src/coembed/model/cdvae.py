@@ -20,7 +20,7 @@ from coembed.model.regression import Regression
 from coembed.model.ties import MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
-_CHUNK_VALUES = 2**24  # field values decoded at a time: bounds memory, changes no sample
+_CHUNK_VALUES = 2**21  # field values drawn at a time: bounds memory (to 0.5 GB or so), changes no sample
 _START_ROWS = 60_000
 
 

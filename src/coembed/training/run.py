@@ -65,8 +65,8 @@ def run_train(config: TrainConfig) -> Path:
 def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
     """The model's config: the preset for the pairs' shapes, with the options of ``config.model`` replaced.
 
-    Samples are clipped to the range of the task's field. A resumed run keeps the config it began with, even if a
-    preset has changed since; options given now are compared with it later.
+    Samples are clipped to the range of the task's field. A resumed run keeps the config it began with, even if
+    a preset has changed since; options given now are compared with it later.
 
     Raises:
         ConfigError: an unknown preset or option, or a value of the wrong type.
