@@ -2,8 +2,8 @@
 
 python benchmarks/speed.py [--preset default] [--threads 2] [--json benchmarks/results/speed.json]
 
-Work is counted by torch's own FLOP counter (products and convolutions, two a multiply-add); the peak is that of a
-large square matrix product, measured in the same run. Medians of repetitions.
+Work is counted by torch's own FLOP counter (products and convolutions, two a multiply-add); the peak is that of
+a large square matrix product, measured in the same run. Medians of repetitions.
 """
 
 from __future__ import annotations
