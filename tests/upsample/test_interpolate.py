@@ -41,7 +41,7 @@ def test_a_constant_comes_back_exactly(size, low):
 
 def test_linear_in_the_field():
     first, second = np.random.default_rng(2).normal(size=(2, 8, 8)).astype(np.float32)
-    up = Interpolator(scene(150, 200), (8, 8), working_pixels=20_000)
+    up = Interpolator(scene(150, 200), (8, 8), working_pixels=20_000, overshoot=None)
     np.testing.assert_allclose(up(2 * first - 3 * second), 2 * up(first) - 3 * up(second), atol=2e-4)
 
 
@@ -74,6 +74,28 @@ def test_an_edge_of_the_photo_becomes_an_edge_of_the_field():
     assert np.sqrt(np.mean((result - truth) ** 2)) < 0.02
     assert result.min() > -0.05
     assert result.max() < 1.05
+
+
+def test_overshoot_is_bounded_for_a_field_that_ignores_the_photo():
+    low = area_average(scene(240, 240, seed=9)[..., 1] / np.float32(255), (12, 12))
+    free = Interpolator(scene(240, 240), (12, 12), overshoot=None)(low)
+    up = Interpolator(scene(240, 240), (12, 12), overshoot=0.1)
+    result = up(low)
+
+    def excess(field):
+        return max(field.max() - low.max(), low.min() - field.min())
+
+    assert excess(result) < 0.65 * excess(free)
+    assert excess(result) < 0.14 * np.ptp(low)
+    assert np.abs(area_average(result, (12, 12)) - low).max() < 1e-3
+    with pytest.raises(DataError, match="overshoot is -1"):
+        Interpolator(scene(24, 24), (4, 4), overshoot=-1)
+
+
+def test_scales_and_shifts_with_the_field():
+    low = np.random.default_rng(8).normal(size=(12, 12)).astype(np.float32)
+    up = Interpolator(scene(100, 100), (12, 12))
+    np.testing.assert_allclose(up(2 - 3 * low), 2 - 3 * up(low), atol=1e-4)
 
 
 def test_refinement_never_leaves_the_range_of_the_working_size():

@@ -1,23 +1,27 @@
-"""Basis functions on segments, and their links: the matrices behind ``Interp(w, theta; S)`` (paper section 4.2).
+"""Basis functions on segments, and their links: the matrices behind ``Interp(w, theta; S)`` (section 4.2).
 
-The paper sums, at each pixel, the basis functions of the samples in the pixel's own segment. Read here as follows.
+The paper sums, at each pixel, the basis functions of the samples in the pixel's own segment. Read here as
+follows.
 
-* One basis function a segment, a bump around the segment's centre in position and in colour, divided by the sum over
-  the 3 x 3 segments around the pixel (so a constant comes back as itself). A pixel near a boundary inside a smooth region
-  mixes both sides, a pixel at an edge of the photo takes its own side: soft membership, no outlines.
-* Colour does what the orientation does in the paper: the level lines of a basis function follow the photo's own edges.
-  An explicit orientation (a slope a sample) was measured not to help once the segments are right.
-* Weights are solved with a penalty on the differences between linked segments in place of a penalty on their
-  magnitude, which would pull every field towards one level.
+* One basis function a segment, a bump around the segment's centre in position and in colour, divided by the sum
+  over the 3 x 3 segments around the pixel (so a constant comes back as itself). A pixel near a boundary inside
+  a smooth region mixes both sides, a pixel at an edge of the photo takes its own side: soft membership, no
+  outlines.
+* Colour does what the orientation does in the paper: the level lines of a basis function follow the photo's own
+  edges. No orientation is solved for, which keeps the result linear in the field.
+* Weights are solved with a penalty on the differences between linked segments and a weak one on their distance
+  from the low-resolution field; the paper's penalty on magnitude would pull every field towards one level.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial import KDTree
 
 from coembed.upsample.segments import Segments
 
+_KIN_STRENGTH = 3.0  # of a link between distant relatives, next to one between touching twins
 _FAR = 1e-3  # what is left of a basis function beyond its radius, for the ends of long segments
 _CHUNK = 1 << 15  # pixels at once: the temporaries stay in cache
 
@@ -31,85 +35,111 @@ def soft_membership(
         segments: of the same image.
         features: (h, w, c) float32.
         colour_sigma: width of a basis function in units of the features.
-        radius: where it ends, in steps of the seeds. Crossing into the next segment exchanges the segments 1.5 steps
-            away, so a larger radius draws the segments' outlines.
+        radius: where it ends, in steps of the seeds. Crossing into the next segment exchanges the segments 1.5
+            steps away, so a larger radius draws the segments' outlines.
 
     Returns:
         float32 (h * w, segments), 9 entries a row, non-negative, every row sums to 1.
     """
+    h, w, channels = features.shape
     reach = radius * segments.step
-    table = np.concatenate([segments.features / colour_sigma, segments.centres / reach], axis=1).astype(
-        np.float32
-    )
     neighbours, valid = _neighbours(segments)
     # A segment outside the grid or without pixels gets a colour so far away that its weight is exactly 0.
-    means = np.where(valid[..., None], table[neighbours], np.float32(1e4))  # (k, 9, c + 2)
-    h, w, channels = features.shape
-    labels, pixels = segments.labels.ravel(), features.reshape(h * w, channels)
+    colours = np.where(
+        valid[..., None], segments.features[neighbours] / np.float32(colour_sigma), np.float32(1e4)
+    )
+    colours = np.ascontiguousarray(colours.transpose(1, 2, 0), np.float32)  # (9, c, k)
+    centres = np.ascontiguousarray((segments.centres[neighbours] / reach).transpose(1, 2, 0), np.float32)
+    labels = segments.labels.ravel()
+    pixels = np.ascontiguousarray(features.reshape(h * w, channels).T) * np.float32(1 / colour_sigma)
     weights = np.empty((h * w, 9), np.float32)
     for start in range(0, h * w, _CHUNK):
         part = slice(start, min(start + _CHUNK, h * w))
         own = labels[part]
         rows, columns = np.divmod(np.arange(part.start, part.stop, dtype=np.float32), np.float32(w))
-        here = np.empty((own.size, channels + 2), np.float32)
-        here[:, :channels] = pixels[part] / colour_sigma
-        here[:, channels] = rows / reach
-        here[:, channels + 1] = columns / reach
-        gap = means[own]
-        gap -= here[:, None]
-        gap *= gap
-        colour = gap[..., :channels].sum(-1)
+        place = (rows / np.float32(reach), columns / np.float32(reach))
+        colour = np.stack([_distances(pixels[:, part], table, own) for table in colours])
+        near = np.stack([_distances(place, table, own) for table in centres])
         # Relative to the nearest, so a pixel unlike all of its neighbours still takes the least unlike one.
-        colour -= colour.min(1, keepdims=True)
-        near = np.maximum(1 - gap[..., channels:].sum(-1), 0)
-        weight = np.exp(-0.5 * colour) * (near * near + _FAR)
-        weights[part] = weight / weight.sum(1, keepdims=True)
+        colour -= colour.min(0)
+        near = np.maximum(1 - near, 0)
+        weight = np.exp(-0.5 * colour) * (near * near + np.float32(_FAR))
+        weights[part] = (weight / weight.sum(0)).T
     starts = np.arange(0, 9 * h * w + 1, 9, dtype=np.int32)
-    return sparse.csr_array(
-        (weights.ravel(), neighbours[labels].astype(np.int32).ravel(), starts), shape=(h * w, len(segments))
-    )
+    indices = neighbours.astype(np.int32)[labels].ravel()
+    return sparse.csr_array((weights.ravel(), indices, starts), shape=(h * w, len(segments)))
 
 
-def links(segments: Segments, *, colour_sigma: float, floor: float, reach: int = 2) -> sparse.csr_array:
-    """The graph Laplacian that says which neighbouring segments should have the same value.
+def _distances(here: np.ndarray | tuple[np.ndarray, ...], table: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Squared distances of pixels (c, p) from entries (c, k) of a table, entry ``own`` (p,) for each pixel."""
+    total = np.zeros(own.shape, np.float32)
+    for axis, entries in zip(here, table, strict=True):
+        gap = entries[own]
+        gap -= axis
+        gap *= gap
+        total += gap
+    return total
+
+
+def links(
+    segments: Segments, *, colour_sigma: float, floor: float, kin: int, kin_reach: float
+) -> sparse.csr_array:
+    """The graph Laplacian that says which segments should have about the same value.
+
+    Two kinds of links: to the neighbours within two steps, and to the nearest relatives in colour and position
+    together. The second kind carries what one wide cell says about a colour to the same colour a few cells on
+    (leaves before a sky, letters on a wall); it is sparse, so the factorisation hardly pays for it.
 
     Args:
         segments: nodes of the graph.
         colour_sigma: segments that differ by more than this are hardly linked.
         floor: strength of the link between neighbours of quite different colours, relative to equal ones.
-        reach: segments up to this many seeds apart are linked.
+        kin: number of relatives a segment.
+        kin_reach: how many steps apart count as much as one ``colour_sigma``.
 
     Returns:
         float64 (segments, segments), symmetric, positive semi-definite; constants are in its null space.
     """
-    rows, columns = segments.grid
-    index = np.arange(len(segments)).reshape(rows, columns)
-    firsts, seconds = [], []
-    for down in range(reach + 1):
-        for right in range(-reach, reach + 1):
-            if down == 0 and right <= 0:
-                continue
-            firsts.append(
-                index[: max(rows - down, 0), max(0, -right) : max(columns - max(0, right), 0)].ravel()
-            )
-            seconds.append(index[down:, max(0, right) : max(columns + min(0, right), 0)].ravel())
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    first, second = (np.concatenate(ends) for ends in zip(*_near_pairs(segments.grid), strict=True))
     present = (segments.counts[first] > 0) & (segments.counts[second] > 0)
     first, second = first[present], second[present]
-    colour = _squares(segments.features[first] - segments.features[second]) / colour_sigma**2
-    distance = _squares(segments.centres[first] - segments.centres[second]) / segments.step**2
-    strength = (np.exp(-0.5 * colour) + floor) * np.exp(-0.5 * distance)
+    colours = segments.features.astype(np.float64) / colour_sigma
+    places = segments.centres.astype(np.float64) / segments.step
+    apart = np.square(places[first] - places[second]).sum(-1)
+    unlike = np.square(colours[first] - colours[second]).sum(-1)
+    strength = (np.exp(-0.5 * unlike) + floor) * np.exp(-0.5 * apart)
+
+    nodes = np.flatnonzero(segments.counts)
+    points = np.concatenate([colours, places / kin_reach], axis=1)[nodes]
+    kin = min(kin, len(nodes) - 1)
+    distance, nearest = KDTree(points).query(points, kin + 1)
+    distance, nearest = distance.reshape(len(nodes), -1)[:, 1:], nearest.reshape(len(nodes), -1)[:, 1:]
+    first = np.concatenate([first, np.repeat(nodes, kin)])
+    second = np.concatenate([second, nodes[nearest].ravel()])
+    # A pair of relatives is listed once or twice; half a strength each time it is.
+    strength = np.concatenate([strength, 0.5 * _KIN_STRENGTH * np.exp(-0.5 * distance**2).ravel()])
+
     graph = sparse.coo_array((strength, (first, second)), shape=(len(segments),) * 2)
     graph = (graph + graph.T).tocsr()
     return sparse.csr_array(sparse.diags_array(graph.sum(axis=1)) - graph)
 
 
-def _squares(gaps: np.ndarray) -> np.ndarray:
-    return np.square(gaps, dtype=np.float64).sum(-1)
+def _near_pairs(grid: tuple[int, int], reach: int = 2) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Every pair of grid places at most ``reach`` rows and columns apart, once."""
+    rows, columns = grid
+    index = np.arange(rows * columns).reshape(rows, columns)
+    pairs = []
+    for down in range(reach + 1):
+        for right in range(-reach, reach + 1):
+            if down > 0 or right > 0:
+                upper = index[: max(rows - down, 0), max(0, -right) : max(columns - max(0, right), 0)]
+                lower = index[down:, max(0, right) : max(columns + min(0, right), 0)]
+                pairs.append((upper.ravel(), lower.ravel()))
+    return pairs
 
 
 def _neighbours(segments: Segments) -> tuple[np.ndarray, np.ndarray]:
-    """The 3 x 3 segments around each one, (k, 9), and whether each exists; where not, the index is the segment's own."""
+    """The 3 x 3 segments around each one, (k, 9), and whether each exists; if not, its own index stands in."""
     rows, columns = segments.grid
     own = np.arange(len(segments))
     around = np.arange(-1, 2)

@@ -1,8 +1,8 @@
 """The detail map (paper section 4.2, Eq. 10): what the network lost returns from the photo itself.
 
-Eq. 10 reads ``I_g = D(z_g) + (I_o - D(z_o))`` with ``I_o`` the photo's true layer and ``D(z_o)`` its reconstruction from
-its own code. With a linear upsampler U that is ``I_o + U(D(z_g) - D(z_o))``: only the difference is upsampled. So a sample
-equal to the reconstruction changes nothing, bit for bit.
+Eq. 10 reads ``I_g = D(z_g) + (I_o - D(z_o))`` with ``I_o`` the photo's true layer and ``D(z_o)`` its
+reconstruction from its own code. With a linear upsampler U that is ``I_o + U(D(z_g) - D(z_o))``: only the
+difference is upsampled. So a sample equal to the reconstruction changes nothing, bit for bit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the working size to the photo's full size, rows at a time.
 
-Each pixel of the photo mixes the four working pixels around it, with bilinear weights times likeness of colour. The
-weights are convex, so nothing overshoots, a constant stays constant, and they depend on the photo alone, so they are
-computed once for all fields. Each row depends on its own position only: strips join without a seam.
+Each pixel of the photo mixes the four working pixels around it, with bilinear weights times likeness of colour.
+The weights are convex, so nothing overshoots, a constant stays constant, and they depend on the photo alone, so
+they are computed once for all fields. Each row depends on its own position only: strips join without a seam.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Refinement:
 
 
 def _places(size: int, small: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each full pixel the working pixel before its centre, and its distance past that one's centre (0 to 1)."""
+    """For each full pixel the working pixel before its centre, and how far past it (0 to 1)."""
     position = np.clip((np.arange(size) + 0.5) * (small / size) - 0.5, 0, small - 1)
     before = np.floor(position).astype(np.intp)
     return before, (position - before).astype(np.float32)
