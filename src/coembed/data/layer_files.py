@@ -6,17 +6,15 @@ Images are read as [0, 1] (grey ones have one channel), ``.npy`` as (h, w) or (h
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
 from coembed.errors import DataError
+from coembed.imaging.flow_files import read_flo
 from coembed.imaging.photo import PHOTO_SUFFIXES, read_photo
 
 LAYER_SUFFIXES: frozenset[str] = PHOTO_SUFFIXES | {".npy", ".flo"}
-_FLO_MAGIC = b"PIEH"
-_FLO_UNKNOWN = 1e9  # Middlebury's mark of a pixel without a vector
 
 
 def read_layer(path: str, channels: int | None = None) -> np.ndarray:
@@ -56,20 +54,9 @@ def _read_npy(path: str) -> np.ndarray:
 
 
 def _read_flo(path: str) -> np.ndarray:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror})") from None
-    if data[:4] != _FLO_MAGIC or len(data) < 12:
-        raise DataError(
-            f"{path}: starts with {data[:4]!r}, expected a .flo file, which starts with {_FLO_MAGIC!r}"
-        )
-    w, h = struct.unpack("<ii", data[4:12])
-    if w < 1 or h < 1 or len(data) != 12 + 8 * w * h:
-        raise DataError(f"{path}: {len(data)} bytes, expected {12 + 8 * w * h} for its {w} x {h} vectors")
-    flow = np.frombuffer(data, "<f4", offset=12).reshape(h, w, 2).astype(np.float32)
-    if np.isfinite(flow).all() and np.abs(flow).max() > _FLO_UNKNOWN:
-        y, x = np.argwhere(np.abs(flow).max(-1) > _FLO_UNKNOWN)[0].tolist()
+    flow, valid = read_flo(path)
+    if not valid.all():
+        y, x = np.argwhere(~valid)[0].tolist()
         raise DataError(
             f"{path}: has no vector at row {y}, column {x} (marked unknown), expected one everywhere"
         )
