@@ -46,7 +46,8 @@ class PrepareCoco:
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
     views: int = 1
-    """Training pairs a photo: the whole of it, and random crops. More views, less overfitting."""
+    """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
+    In tiny photos a crop averages fewer pixels a cell."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class PrepareFolder:
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
     views: int = 1
-    """Training pairs a photo: the whole of it, and random crops. More views, less overfitting."""
+    """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
+    In tiny photos a crop averages fewer pixels a cell."""
 
 
 @dataclass(frozen=True)
