@@ -6,6 +6,7 @@ python scripts/bundle_weights.py RUN EVALUATION.json DEST --data "what the photo
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def main() -> None:
     options = parser.parse_args()
     trained = load_pretrained(options.run)
     record = read_json(options.run / "run.json")
-    text = card(trained.task, trained.model, record, read_json(options.evaluation), options.data)
+    with (options.run / "metrics.jsonl").open(encoding="utf-8") as log:
+        last = json.loads(log.readlines()[-1])
+    text = card(trained.task, trained.model, record, last, read_json(options.evaluation), options.data)
     save_pretrained(trained.model, options.dest, task=trained.task, card=text, dtype="float16")
     size = (options.dest / WEIGHTS_FILE).stat().st_size / 1e6
     print(f"{options.dest}: {size:.2f} MB")
@@ -34,8 +37,15 @@ def main() -> None:
         raise SystemExit(f"{options.dest}: {size:.1f} MB, expected at most {LARGEST_MB}")
 
 
-def card(task: str, model: Any, record: dict[str, Any], evaluation: dict[str, Any], data: str) -> str:
-    """The model card, Markdown; every number comes from the two files."""
+def card(
+    task: str,
+    model: Any,
+    record: dict[str, Any],
+    last: dict[str, Any],
+    evaluation: dict[str, Any],
+    data: str,
+) -> str:
+    """The model card, Markdown; every number comes from the run and its evaluation."""
     samplers = evaluation["samplers"]
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
     head = "| sampler | " + " | ".join(keys) + " |\n|---|" + "---|" * len(keys)
@@ -47,7 +57,7 @@ def card(task: str, model: Any, record: dict[str, Any], evaluation: dict[str, An
     ]
     train = record["train"]
     count = sum(p.numel() for p in model.parameters()) / 1e6
-    length = next((f"{train[k]:g} {k}" for k in ("images", "epochs", "minutes") if train.get(k)), "100 epochs")
+    seen = f"{last['images']:,} pairs seen ({last['epoch']:.1f} epochs)"
     first = samplers[0]
     return "\n".join(
         [
@@ -58,12 +68,11 @@ def card(task: str, model: Any, record: dict[str, Any], evaluation: dict[str, An
             "",
             "## Data",
             "",
-            f"{record['pairs']['count']:,} pairs, one a photo: {data}. Each photo was seen with its own "
-            "saturation only.",
+            f"{record['pairs']['count']:,} pairs: {data}. Each photo was seen with its own saturation only.",
             "",
             "## Model and training",
             "",
-            f"Preset `{train['preset']}`, {count:.1f} million parameters, {length}, batches of "
+            f"Preset `{train['preset']}`, {count:.1f} million parameters, {seen}, batches of "
             f"{train['batch_size']}, seed {train['seed']}. Matrices are stored in half precision.",
             "",
             "## Measured",
