@@ -31,6 +31,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(PY) benchmarks/prepare.py
 	$(PY) benchmarks/edit.py
+	$(PY) benchmarks/speed.py
 	$(if $(PAIRS),$(PY) benchmarks/quality.py --pairs $(PAIRS))
 
 # PHOTOS=DIR holds train2014/ and val2014/. Says at the start how long it will take, and at the end how long it took.
