@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from coembed.errors import ModelError
+from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
@@ -352,28 +353,6 @@ class CDVAE(nn.Module):
         if data.ndim != 4 or tuple(data.shape[1:]) != tuple(shape):
             wanted = ", ".join(map(str, shape))
             raise ModelError(f"{name}: got shape {tuple(data.shape)}, expected (batch, {wanted})")
-
-
-class ConditionalField:
-    """P(field | condition): a distribution over fields for a batch of conditions."""
-
-    def __init__(self, model: CDVAE, condition: Tensor):
-        self.model, self.condition = model, condition
-
-    def sample(
-        self, shape: tuple[int] = (1,), *, generator: Streams | torch.Generator | int | None = None
-    ) -> Tensor:
-        """(n, batch, c, h, w) for ``shape`` (n,); without a generator, from torch's global one."""
-        if generator is None:
-            generator = int(torch.randint(2**62, (1,)).item())
-        return self.model.sample(self.condition, shape[0], generator=generator)
-
-    def log_prob(
-        self, field: Tensor, particles: int = 1, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Importance-weighted bound on log p(field | condition), nats, (batch,)."""
-        generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        return self.model.log_conditional(self.condition, field, particles=particles, generator=generator)
 
 
 def _noise_of(generator: torch.Generator, device: torch.device):
