@@ -7,6 +7,7 @@ Public tensors are in natural units; inside, data are standardised with statisti
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -286,12 +287,11 @@ class CDVAE(nn.Module):
         for_condition, for_tie, for_pixels = noise.split(
             [sum(sizes), self.tie.noise_size, self._noise_size - sum(sizes) - self.tie.noise_size], -1
         )
+        context = TieContext(fixed or [], features, xc, mean).rows(index)
         if fixed is None:
             pieces = iter(for_condition.split(sizes, -1))
-            codes = self.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape)).codes
-            context = TieContext(codes, None if features is None else features[index], xc[index], mean[index])
-        else:
-            context = TieContext(fixed, features, xc, mean).rows(index)
+            drawn = self.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape))
+            context = dataclasses.replace(context, codes=drawn.codes)
         pixels = self.field_ladder.decode(self.tie.draw(self.field_ladder, context, for_tie, temperatures))
         residual = pixels.mean
         if self.config.decode == "draw":

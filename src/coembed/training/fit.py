@@ -29,7 +29,7 @@ from coembed.training.interrupt import Interrupt
 from coembed.training.log import Log, peak_memory_mb, summary
 from coembed.training.pictures import Range, picture
 from coembed.training.run_folder import begin
-from coembed.training.step import Outcome, autocast, loss_parts, make_optimizer, train_step
+from coembed.training.step import Bad, Outcome, autocast, loss_parts, make_optimizer, train_step
 from coembed.training.trainable import Pairs, Trainable
 
 INITIAL_BYTES = 1 << 30  # training pairs (float32) that a model may look at for its starting values
@@ -124,7 +124,7 @@ def fit(
                 ema.update(model, batches.size, state.images)
                 _add(state, outcome)
             else:
-                _skip(state, outcome, rows, config, log)
+                _skip(state, outcome.bad, rows, config, log)
 
             log.progress(budget.progress(state.images, state.seconds))
             done = budget.progress(state.images, state.seconds) >= 1
@@ -245,11 +245,10 @@ def _means(state: State) -> dict[str, float]:
     return means
 
 
-def _skip(state: State, outcome: Outcome, rows: torch.Tensor, config: TrainConfig, log: Log) -> None:
-    assert outcome.bad is not None
+def _skip(state: State, bad: Bad, rows: torch.Tensor, config: TrainConfig, log: Log) -> None:
     state.skipped += 1
     state.skipped_in_row += 1
-    terms, where = list(outcome.bad.terms), [int(rows[i]) for i in outcome.bad.rows]
+    terms, where = list(bad.terms), [int(rows[i]) for i in bad.rows]
     log.write({"event": "skipped", "step": state.step, "terms": terms, "pairs": where})
     cause = f"step {state.step}: {', '.join(terms)} not finite" + (
         f" for training pairs {where}" if where else ""
