@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from coembed.errors import ModelError
+from coembed.model.bounds import log_weights, noise_from
 from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
 from coembed.model.ladder import Inference, LadderVAE
@@ -177,7 +178,7 @@ class CDVAE(nn.Module):
         self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
     ) -> dict[str, Tensor]:
         xc, xg, mean, features = self._inputs(condition, field)
-        noise = _noise_of(generator, xc.device)
+        noise = noise_from(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)
         qg = self.field_ladder.infer(xg - mean, noise)
         rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, self._context(qc, features, xc, mean))
@@ -207,7 +208,7 @@ class CDVAE(nn.Module):
         responsibility's entropy.
         """
         xc, xg, mean, features = self._inputs(condition, field)
-        noise = _noise_of(generator, xc.device)
+        noise = noise_from(generator, xc.device)
         qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
         found: dict[str, float | list[float]] = {}
         for name, q in (("condition", qc), ("field", qg)):
@@ -225,14 +226,14 @@ class CDVAE(nn.Module):
         self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
     ) -> Tensor:
         """Importance-weighted lower bound on log p(xc, xg), natural units, nats, (batch,), normalised."""
-        return self._log_bound(condition, field, particles, generator, joint=True)
+        return log_weights(self, condition, field, particles=particles, generator=generator).bound(joint=True)
 
     @torch.no_grad()
     def log_conditional(
         self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
     ) -> Tensor:
         """Importance-weighted bound (lower in expectation) on log p(xg | xc) as sampled, nats, (batch,)."""
-        return self._log_bound(condition, field, particles, generator, joint=False)
+        return log_weights(self, condition, field, particles=particles, generator=generator).bound(joint=False)
 
     def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
         """Writes the model to a folder (see ``coembed.hub.save_pretrained``)."""
@@ -299,30 +300,6 @@ class CDVAE(nn.Module):
         fields = self._natural(residual + mean[index])
         return fields.clamp(*self.config.clip) if self.config.clip else fields
 
-    def _log_bound(
-        self, condition: Tensor, field: Tensor, particles: int, generator: torch.Generator, *, joint: bool
-    ) -> Tensor:
-        if particles < 1:
-            raise ModelError(f"particles: got {particles}, expected at least 1")
-        xc, xg, mean, features = self._inputs(condition, field)
-        noise, weights = _noise_of(generator, xc.device), []
-        for _ in range(particles):
-            qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
-            context = self._context(qc, features, xc, mean)
-            weight = self.field_ladder.decode(qg.codes).log_prob(xg - mean)
-            weight = weight + self.tie.log_prob(qg.codes, self.field_ladder, context) - qg.log_posterior()
-            if joint:
-                weight = weight + self.condition_ladder.decode(qc.codes).log_prob(xc)
-                weight = weight + self.tie.condition_log_prior(qc) - qc.log_posterior()
-            weights.append(weight)
-        bound = torch.logsumexp(torch.stack(weights), 0) - math.log(particles)
-        bound = bound - self._log_volume(self.field_std, self.config.field_shape)
-        return bound - self._log_volume(self.condition_std, self.config.condition_shape) if joint else bound
-
-    @staticmethod
-    def _log_volume(std: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        return std.log().sum() * (shape[1] * shape[2])
-
     def _free(self, kls: list[Tensor]) -> Tensor:
         """Sum over layers; a layer whose batch mean is below ``free_bits`` costs that constant instead."""
         total = torch.zeros_like(kls[0])
@@ -353,10 +330,3 @@ class CDVAE(nn.Module):
         if data.ndim != 4 or tuple(data.shape[1:]) != tuple(shape):
             wanted = ", ".join(map(str, shape))
             raise ModelError(f"{name}: got shape {tuple(data.shape)}, expected (batch, {wanted})")
-
-
-def _noise_of(generator: torch.Generator, device: torch.device):
-    def draw(shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(*shape, generator=generator, device=generator.device).to(device)
-
-    return draw

@@ -75,12 +75,13 @@ class LadderVAE(nn.Module):
             if self.config.likelihood == "channel":
                 self.pixel_log_var.fill_(math.log(noise))
 
-    def infer(self, x: Tensor, noise: Noise | None) -> Inference:
+    def infer(self, x: Tensor, noise: Noise | None, *, at: list[Tensor] | None = None) -> Inference:
         """q(z | x): upward messages merged, top down, with the prior given the code sampled above (eq. 24-27).
 
         Args:
             x: (batch, c, h, w), standardised.
             noise: gives standard normals; None takes the means.
+            at: codes from elsewhere, to be judged in place of codes drawn here.
         """
         messages = self.messages(x)
         posteriors: list[Gaussian] = []
@@ -94,7 +95,10 @@ class LadderVAE(nn.Module):
             else:
                 merging = prior if self.config.shared else self.tower.prior(i, codes, inference=True)  # type: ignore[operator]
                 posterior = merging.merge(message)
-            codes.append(posterior.mean if noise is None else posterior.sample(noise(posterior.mean.shape)))
+            if at is not None:
+                codes.append(at[i])
+            else:
+                codes.append(posterior.mean if noise is None else posterior.sample(noise(posterior.mean.shape)))
             posteriors.append(posterior)
             priors.append(prior)
         return Inference(posteriors, priors, codes)
