@@ -131,7 +131,9 @@ def likelihood(
         limit: most pairs; a smaller store is taken whole.
         particles: K of the importance-weighted bound.
         tie_share: CDVAE only: share of the particles drawn from the tie p(zg | zc), within [0, 1). It guards
-            against fields that q(zg | xg) mistakes, and costs log(1 / (1 - share)) nats at most elsewhere.
+            against fields that q(zg | xg) mistakes, and elsewhere costs the particles that it takes (on the
+            bundled resaturation model, 20 particles: 0.1 nats at a share of 0.1, 1.9 at 0.5, of a bound that
+            gains 14 on the ELBO), so it is off unless asked for.
         seed: of every draw.
         batch: photos at a time.
         ranges: (low, high) of conditions and of fields, for bits a dimension.
@@ -264,7 +266,7 @@ def _bounds_of(model: object, name: str, joint: bool, particles: int, tie_share:
 
 
 def _seeded(streams: Streams) -> torch.Generator:
-    """A generator for models that draw for a whole batch: a function of the seed and the batch's first photo."""
+    """A generator for models that draw for a whole batch: a function of the seed and the first photo."""
     seed = int(Streams(streams.seed, streams.ids[:1]).normal(1, 1)[0, 0, 0].view(torch.int32))
     return torch.Generator().manual_seed(seed & 0x7FFFFFFF)
 
