@@ -102,9 +102,9 @@ def build_store(
         complete = (folder / INDEX).exists() and len(done) == len(blocks)
         if not complete:
             resume.begin(folder, recorded, done)
-            before = sum(len(blocks[n]) for n in done)
+            before = sum(_photos(blocks[n]) for n in done)
             with (
-                Progress(folder.name, len(items), done=before) as progress,
+                Progress(folder.name, _photos(items), done=before) as progress,
                 closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
             ):
                 for n, block in made:
@@ -154,7 +154,7 @@ def _make_blocks(
                 _refuse(made.skipped)
             parts.append(made)
             seen += len(chunk)
-            progress.advance(len(chunk))
+            progress.advance(_photos(chunk))
             if seen == len(blocks[n]):
                 yield n, _write_block(folder, n, parts)
                 parts, seen = [], 0
@@ -168,6 +168,11 @@ def _write_block(folder: Path, number: int, parts: Sequence[Made]) -> resume.Blo
     condition = np.concatenate([p.condition for p in parts])
     field = np.concatenate([p.field for p in parts])
     return resume.Block(write_shard(folder, number, condition, field), names, skipped)
+
+
+def _photos(items: Sequence[Item]) -> int:
+    """How many photos, whatever the number of views."""
+    return sum(not item.view for item in items)
 
 
 def _refuse(skipped: Sequence[Skipped]) -> None:

@@ -48,6 +48,9 @@ class PrepareCoco:
     views: int = 1
     """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
     In tiny photos a crop averages fewer pixels a cell."""
+    working_size: int | None = None
+    """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
+    256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ class PrepareFolder:
     views: int = 1
     """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
     In tiny photos a crop averages fewer pixels a cell."""
+    working_size: int | None = None
+    """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
+    256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +236,11 @@ def _photos(
     if not 1 <= config.views <= _MOST_VIEWS:
         raise ConfigError(f"views is {config.views}, expected 1 to {_MOST_VIEWS}")
     views = config.views if split == "train" else 1
-    recipe = PhotoRecipe(config.task, parse_size(config.size), config.max_pixels, views)
+    if config.working_size is not None and not 8 <= config.working_size <= 4096:
+        raise ConfigError(f"working_size is {config.working_size}, expected 8 to 4096")
+    recipe = PhotoRecipe(
+        config.task, parse_size(config.size), config.max_pixels, views, working_size=config.working_size
+    )
     source = Source(kind, printable(config.src.resolve().name), folder or split)
     return build_store(
         config.dest / split,

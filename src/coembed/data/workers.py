@@ -140,6 +140,8 @@ def make_chunk(recipe: Recipe, items: Sequence[Item], dtype: Dtype) -> Made:
         try:
             pair = recipe.make(item)
         except PhotoError as error:
+            if item.view:  # listed with the whole photo
+                continue
             skipped.append(Skipped(item.name, _without_paths(str(error), item)))
             continue
         for layer, rows, part in zip(pair, (conditions, fields), ("condition", "field"), strict=True):

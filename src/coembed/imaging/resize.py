@@ -14,6 +14,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
+from coembed.imaging.color import linear_to_srgb, srgb_to_linear
+
 
 def area_average(layer: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Exact area means of a layer on another grid; conserves the mean.
@@ -40,6 +42,36 @@ def area_average(layer: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (h, w) == (rows, columns):
         return layer.copy()
     return _separable(layer.reshape(h, w, -1), rows, columns).reshape(rows, columns, *layer.shape[2:])
+
+
+def shrink_photo(rgb: np.ndarray, longest: int | None) -> np.ndarray:
+    """A photo whose longer side is at most ``longest``, by area means of linear light; never enlarged.
+
+    Args:
+        rgb: (h, w, 3), encoded sRGB in [0, 1].
+        longest: pixels, at least 1; None for no limit.
+
+    Returns:
+        (H, W, 3) float32, encoded sRGB; the photo itself where it is small enough. Sides are rounded, and at
+        least 1.
+
+    >>> shrink_photo(np.zeros((30, 40, 3), np.float32), 20).shape
+    (15, 20, 3)
+    """
+    size = shrunk_size((rgb.shape[0], rgb.shape[1]), longest)
+    return rgb if size == rgb.shape[:2] else linear_to_srgb(area_average(srgb_to_linear(rgb), size))
+
+
+def shrunk_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """(h, w) in proportion with a longer side of at most ``longest``.
+
+    >>> shrunk_size((3000, 4000), 256)
+    (192, 256)
+    """
+    if longest is None or max(size) <= longest:
+        return size
+    h, w = (max(1, round(side * longest / max(size))) for side in size)
+    return h, w
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from scipy import fft
 
 from coembed.errors import ConfigError
 
+_STEP_AT_128 = 0.35
 _MEASURED_FLOOR = 0.1
 _L1_ROUNDS = 30
 _L1_PENALTY = 10.0  # 1 / log units: about the inverse of the steps that matter
@@ -35,7 +36,8 @@ class RetinexOptions:
     """What separates paint from light.
 
     Attributes:
-        brightness_step: least change of log brightness between two neighbours that is paint, nats.
+        brightness_step: least change of log brightness between two neighbours that is paint, nats. None: by
+            the photo's longer side, 0.35 sqrt(128 / side), since steps shrink as pixels do.
         colour_step: least length of the change of log chromaticity (log RGB less its mean) that is paint, nats.
         noise_floor: added to the photo before a step is judged, as a share of the mean brightness, so that
             noise in the dark is not taken for paint.
@@ -48,7 +50,7 @@ class RetinexOptions:
         ConfigError: a number that is negative or not finite, or an unknown norm.
     """
 
-    brightness_step: float = 0.25
+    brightness_step: float | None = None
     colour_step: float = 0.15
     noise_floor: float = 0.02
     norm: Literal["l2", "l1"] = "l2"
@@ -57,6 +59,8 @@ class RetinexOptions:
     def __post_init__(self):
         for name in ("brightness_step", "colour_step", "noise_floor", "screen"):
             number = getattr(self, name)
+            if number is None and name == "brightness_step":
+                continue
             if not (isinstance(number, int | float) and math.isfinite(number) and number >= 0):
                 raise ConfigError(f"{name} is {number!r}, expected a finite number of at least 0")
         if self.norm not in ("l2", "l1"):
@@ -83,11 +87,14 @@ def retinex(rgb: np.ndarray, options: RetinexOptions) -> np.ndarray:
     red, green, blue = (np.log(channel + floor) for channel in (red, green, blue))
     first = (red - green) * np.float32(math.sqrt(1 / 2))
     second = (red + green - 2 * blue) * np.float32(math.sqrt(1 / 6))
+    least = options.brightness_step
+    if least is None:
+        least = _STEP_AT_128 * math.sqrt(128 / max(grey.shape[1:]))
     steps = []
     for axis in (1, 2):
         step = np.diff(judged, axis=axis)
         colour = np.diff(first, axis=axis) ** 2 + np.diff(second, axis=axis) ** 2
-        paint = (np.abs(step) > options.brightness_step) | (colour > options.colour_step**2)
+        paint = (np.abs(step) > least) | (colour > options.colour_step**2)
         steps.append(np.diff(brightness, axis=axis) * paint)
     if options.norm == "l1":
         return _fit_l1(steps[0], steps[1], brightness, options.screen)

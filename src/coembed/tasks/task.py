@@ -53,6 +53,8 @@ class Task(Protocol):
     """Splits photos into condition and field, and composes photos from new fields.
 
     Both functions are pure: they keep no state and leave their inputs as they were.
+    A class may also have ``pointwise: bool`` (see ``is_pointwise``), ``working_size: int | None`` (see
+    ``working_size_of``) and ``settings: dict``, JSON values that decide its numbers and go into the index of pairs.
     ``coembed.testing.check_task`` checks a class of your own against this contract.
     """
 
@@ -82,6 +84,16 @@ class Task(Protocol):
             (h, w, 3) float32 in [0, 1].
         """
         ...
+
+
+def is_pointwise(task: Task) -> bool:
+    """Whether ``split`` looks at each pixel alone, so that a photo may be split in strips; True by default."""
+    return getattr(task, "pointwise", True)
+
+
+def working_size_of(task: Task) -> int | None:
+    """The longer side that photos are reduced to before they are split; None, the default: they are not."""
+    return getattr(task, "working_size", None)
 
 
 _TASKS: dict[str, Task] = {}
