@@ -85,10 +85,15 @@ def write_sheets(folder: Path, rows: Sequence[Row], seed: int) -> list[str]:
     Returns:
         The file names written.
     """
+    return write_sheets_of(folder, [_labelled(row, seed) for row in rows])
+
+
+def write_sheets_of(folder: Path, lines: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
+    """The same sheets from lines of (label, file name of a picture in the folder)."""
     names = []
-    for page, start in enumerate(range(0, len(rows), _ROWS)):
+    for page, start in enumerate(range(0, len(lines), _ROWS)):
         names.append("sheet.jpg" if page == 0 else f"sheet_{page + 1}.jpg")
-        sheet = _sheet(folder, rows[start : start + _ROWS], seed)
+        sheet = _sheet([_tiles(folder, line) for line in lines[start : start + _ROWS]])
         done, data = cv2.imencode(".jpg", np.asarray(sheet)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
         if not done:
             raise ValueError(f"a sheet of {sheet.width} x {sheet.height} pixels could not be encoded")
@@ -105,9 +110,13 @@ def write_page(folder: Path, rows: Sequence[Row], settings: dict[str, object], t
         settings: shown as a line of name and value.
         title: of the page.
     """
-    facts = "".join(f"<li><span>{_text(k)}</span> {_text(v)}</li>" for k, v in settings.items())
-    body = "\n".join(_section(row) for row in rows)
-    page = _PAGE.format(title=_text(title), facts=facts, body=body)
+    write_page_of(folder, "\n".join(_section(row) for row in rows), settings, title, _FOOTER)
+
+
+def write_page_of(folder: Path, body: str, settings: dict[str, object], title: str, footer: str) -> None:
+    """The same page around sections of one's own: ``body`` and ``footer`` are HTML, the rest is plain text."""
+    facts = "".join(f"<li><span>{plain(k)}</span> {plain(v)}</li>" for k, v in settings.items())
+    page = _PAGE.format(title=plain(title), facts=facts, body=body, footer=footer)
     write_bytes(folder / "index.html", page.encode("utf-8", "replace"))
 
 
@@ -117,27 +126,29 @@ def _section(row: Row) -> str:
     for k, shown in enumerate(row.results, start=1):
         detail = f"draw {shown.draw}" + ("" if shown.weight is None else f" · stands for {shown.weight:.0%}")
         figures.append(_figure(shown.file, shown.preview, f"version {k}", detail, ""))
-    return f"<section><h2>{_text(row.name)}</h2><div class=grid>{''.join(figures)}</div></section>"
+    return f"<section><h2>{plain(row.name)}</h2><div class=grid>{''.join(figures)}</div></section>"
 
 
 def _figure(link: str, picture: str, label: str, detail: str, kind: str) -> str:
     return (
-        f'<figure class="{kind}"><a href="{_link(link)}"><img src="{_link(picture)}" alt="{_text(label)}" '
-        f"loading=lazy></a><figcaption><b>{_text(label)}</b> <span>{_text(detail)}</span></figcaption></figure>"
+        f'<figure class="{kind}"><a href="{relative(link)}">'
+        f'<img src="{relative(picture)}" alt="{plain(label)}" loading=lazy></a>'
+        f"<figcaption><b>{plain(label)}</b> <span>{plain(detail)}</span></figcaption></figure>"
     )
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
+    """A value as text that HTML shows as it is."""
     return html.escape(str(value).encode("utf-8", "replace").decode())
 
 
-def _link(name: str) -> str:
+def relative(name: str) -> str:
+    """A file name, relative to the page, as a link."""
     # "./" keeps a name like "a:b.jpg" from reading as a scheme; quoting keeps # ? % & and quotes in the name.
     return "./" + quote(name.encode("utf-8", "surrogateescape"), safe="/")
 
 
-def _sheet(folder: Path, rows: Sequence[Row], seed: int) -> Image.Image:
-    lines = [_tiles(folder, row, seed) for row in rows]
+def _sheet(lines: list[list[tuple[str, Image.Image]]]) -> Image.Image:
     columns = max(len(line) for line in lines)
     widths = [max(line[c][1].width for line in lines if c < len(line)) for c in range(columns)]
     heights = [max(tile.height for _, tile in line) for line in lines]
@@ -155,9 +166,14 @@ def _sheet(folder: Path, rows: Sequence[Row], seed: int) -> Image.Image:
     return sheet
 
 
-def _tiles(folder: Path, row: Row, seed: int) -> list[tuple[str, Image.Image]]:
+def _labelled(row: Row, seed: int) -> list[tuple[str, str]]:
     pictures = [(f"original: {row.name}", row.original)]
-    pictures += [(f"{k}: seed {seed}, draw {s.draw}", s.preview) for k, s in enumerate(row.results, start=1)]
+    return pictures + [
+        (f"{k}: seed {seed}, draw {s.draw}", s.preview) for k, s in enumerate(row.results, start=1)
+    ]
+
+
+def _tiles(folder: Path, pictures: Sequence[tuple[str, str]]) -> list[tuple[str, Image.Image]]:
     tiles = []
     for label, name in pictures:
         with Image.open(folder / name) as preview:
@@ -186,6 +202,10 @@ def _fitted(pixels: np.ndarray, side: int) -> np.ndarray:
 def _eight_bits(array: np.ndarray) -> np.ndarray:
     return array if array.dtype == np.uint8 else (array >> 8).astype(np.uint8)
 
+
+_FOOTER = """Click a version for the full-resolution file. Settings and seeds are in
+<a href="./samples.json">samples.json</a>, all versions side by side in
+<a href="./sheet.jpg">sheet.jpg</a>."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -220,8 +240,6 @@ footer {{ margin-top: 2.5rem; font-size: .85rem; }}
 <main>
 {body}
 </main>
-<footer>Click a version for the full-resolution file. Settings and seeds are in
-<a href="./samples.json">samples.json</a>, all versions side by side in
-<a href="./sheet.jpg">sheet.jpg</a>.</footer>
+<footer>{footer}</footer>
 </body></html>
 """
