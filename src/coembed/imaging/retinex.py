@@ -25,7 +25,9 @@ from scipy import fft
 
 from coembed.errors import ConfigError
 
-_STEP_AT_128 = 0.35
+STEP_AT_128 = 0.35
+"""Least step of log brightness that is paint, in a photo whose longer side is 128 pixels."""
+
 _MEASURED_FLOOR = 0.1
 _L1_ROUNDS = 30
 _L1_PENALTY = 10.0  # 1 / log units: about the inverse of the steps that matter
@@ -89,7 +91,7 @@ def retinex(rgb: np.ndarray, options: RetinexOptions) -> np.ndarray:
     second = (red + green - 2 * blue) * np.float32(math.sqrt(1 / 6))
     least = options.brightness_step
     if least is None:
-        least = _STEP_AT_128 * math.sqrt(128 / max(grey.shape[1:]))
+        least = STEP_AT_128 * math.sqrt(128 / max(grey.shape[1:]))
     steps = []
     for axis in (1, 2):
         step = np.diff(judged, axis=axis)

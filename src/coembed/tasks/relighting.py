@@ -11,7 +11,7 @@ import numpy as np
 from coembed.errors import DataError
 from coembed.imaging.color import linear_to_srgb, srgb_to_linear
 from coembed.imaging.intrinsic import decompose
-from coembed.imaging.retinex import RetinexOptions
+from coembed.imaging.retinex import STEP_AT_128, RetinexOptions
 from coembed.tasks.task import Layer, register_task
 
 FLOOR, CEILING = 1 / 64, 8.0
@@ -24,9 +24,9 @@ _SHOULDER = 6.0  # how late brightening rolls off below white
 class Relighting:
     """Condition: the albedo in colour, sRGB-encoded. Field: the natural logarithm of the shading.
 
-    Photo = albedo x shading in linear light, by colour retinex (``imaging.intrinsic``). The albedo is encoded so
-    that equal steps look about equal. The shading is one value a pixel, so relighting changes no colour; it is
-    averaged over a cell as a logarithm, because a new light is a factor.
+    Photo = albedo x shading in linear light, by colour retinex (``imaging.intrinsic``). The albedo is encoded
+    so that equal steps look about equal. The shading is one value a pixel, so relighting changes no colour; it
+    is averaged over a cell as a logarithm, because a new light is a factor.
     """
 
     name = "relighting"
@@ -34,7 +34,11 @@ class Relighting:
     field = Layer("log shading", channels=1, low=math.log(FLOOR), high=math.log(CEILING), unit="ln")
     pointwise = False  # each value depends on the whole photo
     working_size = 256  # above, retinex takes longer and finds no more
-    settings: ClassVar[dict[str, Any]] = {"method": "retinex", **asdict(RetinexOptions())}
+    settings: ClassVar[dict[str, Any]] = {
+        "method": "retinex",
+        **asdict(RetinexOptions()),
+        "step_at_128": STEP_AT_128,
+    }
 
     def split(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Albedo (h, w, 3) in [0, 1] and log shading (h, w, 1) in [ln FLOOR, ln CEILING], float32.
@@ -52,8 +56,9 @@ class Relighting:
     def compose(self, rgb: np.ndarray, field: np.ndarray) -> np.ndarray:
         """The photo in other light: linear photo x exp(field - own field), where that is not 0.
 
-        All channels get one factor, so hues stay, and black stays black. Brightened, the largest channel M nears
-        white by a shoulder instead of being clipped: ``g M / (1 + (g^6 - 1) M^6)^(1/6)`` for a factor g > 1.
+        All channels get one factor, so hues stay, and black stays black. Brightened, the largest channel M
+        nears white by a shoulder instead of being clipped: ``g M / (1 + (g^6 - 1) M^6)^(1/6)`` for a factor
+        g > 1.
 
         Raises:
             DataError: the field is not of the photo's size.

@@ -54,7 +54,7 @@ class Task(Protocol):
 
     Both functions are pure: they keep no state and leave their inputs as they were.
     A class may also have ``pointwise: bool`` (see ``is_pointwise``), ``working_size: int | None`` (see
-    ``working_size_of``) and ``settings: dict``, JSON values that decide its numbers and go into the index of pairs.
+    ``working_size_of``) and ``settings: dict``, JSON values that decide its numbers, for the index of pairs.
     ``coembed.testing.check_task`` checks a class of your own against this contract.
     """
 
