@@ -8,9 +8,11 @@ alone. What is done is noted in ``.preparing/`` beside the shards until the inde
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from coembed.data.index import (
     write_shard,
 )
 from coembed.data.progress import Progress
-from coembed.data.workers import Item, Made, Recipe, make_chunks
+from coembed.data.workers import Item, Made, MakesSeveral, Recipe, make_chunks
 from coembed.errors import DataError, PhotoError
 
 _CHUNK = 16  # photos a message between processes: small beside a shard, large beside the cost of a message
@@ -52,13 +54,17 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What became of one store: pairs it holds, pairs kept from an earlier run, photos skipped, seconds."""
+    """What became of one store: pairs it holds, pairs kept from an earlier run, items skipped, seconds.
+
+    ``left_out`` counts pairs left out on purpose, by reason.
+    """
 
     folder: str
     pairs: int
     kept: int
     skipped: tuple[Skipped, ...]
     seconds: float
+    left_out: dict[str, int] = default(default_factory=dict)
 
 
 def build_store(
@@ -87,7 +93,8 @@ def build_store(
     """
     start = time.monotonic()
     channels = recipe.condition.channels + recipe.field.channels
-    rows = options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)
+    several = recipe.pairs_an_item if isinstance(recipe, MakesSeveral) else 1
+    rows = max(1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // several)
     blocks = [items[i : i + rows] for i in range(0, len(items), rows)]
     folder.mkdir(parents=True, exist_ok=True)
     if options.strict:
@@ -103,8 +110,9 @@ def build_store(
         if not complete:
             resume.begin(folder, recorded, done)
             before = sum(_photos(blocks[n]) for n in done)
+            unit = recipe.unit if isinstance(recipe, MakesSeveral) else "photos"
             with (
-                Progress(folder.name, _photos(items), done=before) as progress,
+                Progress(folder.name, _photos(items), done=before, unit=unit) as progress,
                 closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
             ):
                 for n, block in made:
@@ -113,8 +121,11 @@ def build_store(
         finished = [done[n] for n in range(len(blocks))]
         skipped = (*left_out, *(s for b in finished for s in b.skipped))
         names = tuple(name for b in finished for name in b.names)
+        left_out_pairs = _counts(b.left_out for b in finished)
         if not names:
-            reasons = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:3])
+            reasons = "; ".join(
+                [f"{s.name}: {s.reason}" for s in skipped[:3]] + [f"{n} {r}" for r, n in left_out_pairs.items()]
+            )
             raise DataError(f"{folder}: none of {len(items)} items gave a pair ({reasons})")
         if not complete:
             index = PairIndex(
@@ -129,10 +140,11 @@ def build_store(
                 source=source,
                 skipped=skipped,
                 options=recorded,
+                left_out=left_out_pairs,
             )
             write_index(folder, recipe.finished(index, folder))
         resume.forget(folder)
-    return StoreSummary(str(folder), len(names), kept, skipped, time.monotonic() - start)
+    return StoreSummary(str(folder), len(names), kept, skipped, time.monotonic() - start, left_out_pairs)
 
 
 def _make_blocks(
@@ -145,7 +157,8 @@ def _make_blocks(
 ) -> Generator[tuple[int, resume.Block], None, None]:
     """Makes the blocks that are not done, in order, and writes their shards."""
     todo = [n for n in range(len(blocks)) if n not in done]
-    chunks = [(n, blocks[n][i : i + _CHUNK]) for n in todo for i in range(0, len(blocks[n]), _CHUNK)]
+    length = max(1, _CHUNK // recipe.pairs_an_item) if isinstance(recipe, MakesSeveral) else _CHUNK
+    chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]
     parts: list[Made] = []
     seen = 0
     with closing(make_chunks(recipe, [c for _, c in chunks], options.dtype, options.workers)) as results:
@@ -163,11 +176,19 @@ def _make_blocks(
 def _write_block(folder: Path, number: int, parts: Sequence[Made]) -> resume.Block:
     names = tuple(name for p in parts for name in p.names)
     skipped = tuple(s for p in parts for s in p.skipped)
+    left_out = _counts(p.left_out for p in parts)
     if not names:
-        return resume.Block(None, names, skipped)
+        return resume.Block(None, names, skipped, left_out)
     condition = np.concatenate([p.condition for p in parts])
     field = np.concatenate([p.field for p in parts])
-    return resume.Block(write_shard(folder, number, condition, field), names, skipped)
+    return resume.Block(write_shard(folder, number, condition, field, left_out), names, skipped, left_out)
+
+
+def _counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(sorted(total.items()))
 
 
 def _photos(items: Sequence[Item]) -> int:

@@ -29,11 +29,19 @@ Dtype = Literal["float16", "float32"]
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One safetensors file: its name in the folder, its number of pairs, the SHA-256 of its bytes."""
+    """One safetensors file.
+
+    Attributes:
+        name: in the folder.
+        count: pairs in it.
+        sha256: of its bytes.
+        left_out: pairs that its items could have given and that were left out on purpose, by reason.
+    """
 
     name: str
     count: int
     sha256: str
+    left_out: dict[str, int] = default(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class PairIndex:
         source: where the pairs came from.
         skipped: photos that gave no pair.
         options: all that decided the bytes; preparing again with other options is refused.
+        left_out: pairs that were left out on purpose, e.g. for unreliable motion: counts by reason.
 
     Raises:
         ConfigError: counts that do not add up.
@@ -85,6 +94,7 @@ class PairIndex:
     source: Source = Source("memory")
     skipped: tuple[Skipped, ...] = ()
     options: dict[str, Any] = default(default_factory=dict)
+    left_out: dict[str, int] = default(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
 
@@ -134,14 +144,20 @@ def write_index(folder: Path | str, index: PairIndex) -> None:
     write_json(Path(folder) / INDEX, first | data | last)
 
 
-def write_shard(folder: Path | str, number: int, condition: np.ndarray, field: np.ndarray) -> ShardEntry:
+def write_shard(
+    folder: Path | str,
+    number: int,
+    condition: np.ndarray,
+    field: np.ndarray,
+    left_out: dict[str, int] | None = None,
+) -> ShardEntry:
     """Writes ``shard-NUMBER.safetensors`` whole or not at all; both arrays are (n, c, h, w)."""
     from safetensors.numpy import save
 
     name = f"shard-{number:05d}.safetensors"
     data = save({"condition": np.ascontiguousarray(condition), "field": np.ascontiguousarray(field)})
     write_bytes(Path(folder) / name, data)
-    return ShardEntry(name, len(condition), hashlib.sha256(data).hexdigest())
+    return ShardEntry(name, len(condition), hashlib.sha256(data).hexdigest(), left_out or {})
 
 
 def file_sha256(path: Path | str) -> str:

@@ -32,6 +32,8 @@ class OwnRecipe:
         condition_range: whether the user gave the range; if not it is measured when all is done.
         field_range: the same for the field.
         task: recorded in the index.
+
+    Layers of ``.flo`` files are vectors.
     """
 
     size: tuple[int, int]
@@ -183,8 +185,14 @@ def own_recipe(
             f"condition {item.paths[0]}; --size resizes both"
         )
     layers = [
-        Layer(facts.name, facts.channels or array.shape[2], *(facts.low_high or (0.0, 0.0)), facts.unit)
-        for facts, array in ((condition, c), (field, f))
+        Layer(
+            facts.name,
+            facts.channels or array.shape[2],
+            *(facts.low_high or (0.0, 0.0)),
+            facts.unit,
+            vector=path.lower().endswith(".flo"),
+        )
+        for facts, array, path in ((condition, c, item.paths[0]), (field, f, item.paths[1]))
     ]
     return OwnRecipe(
         size=size if size is not None else (c.shape[0], c.shape[1]),

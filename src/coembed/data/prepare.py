@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from coembed.data.prepare_video import PrepareUcf101, PrepareVideo, prepare_ucf101, prepare_video
 from coembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -129,10 +130,14 @@ class PreparePairs:
 PrepareConfig = Annotated[
     Annotated[PrepareCoco, tyro.conf.subcommand("coco")]
     | Annotated[PrepareFolder, tyro.conf.subcommand("folder")]
-    | Annotated[PreparePairs, tyro.conf.subcommand("pairs")],
+    | Annotated[PreparePairs, tyro.conf.subcommand("pairs")]
+    | Annotated[PrepareUcf101, tyro.conf.subcommand("ucf101")]
+    | Annotated[PrepareVideo, tyro.conf.subcommand("video")],
     None,
 ]
-"""The three verbs as one type, for a command line."""
+"""The verbs as one type, for a command line."""
+
+AnyPrepare = PrepareCoco | PrepareFolder | PreparePairs | PrepareUcf101 | PrepareVideo
 
 
 @dataclass(frozen=True)
@@ -149,13 +154,14 @@ class PrepareSummary:
             kept = f", {store.kept} of them kept from before" if store.kept else ""
             skipped = f", {len(store.skipped)} skipped" if store.skipped else ""
             lines.append(f"{store.folder}: {store.pairs} pairs{kept}{skipped}, {store.seconds:.1f} s")
+            lines += [f"  left out {n} pairs: {reason}" for reason, n in store.left_out.items()]
             lines += [f"  skipped {s.name!r}: {s.reason}" for s in store.skipped[:5]]
             if len(store.skipped) > 5:
                 lines.append(f"  and {len(store.skipped) - 5} more, listed in {store.folder}/index.json")
         return "\n".join(lines)
 
 
-def run_prepare(config: PrepareCoco | PrepareFolder | PreparePairs) -> PrepareSummary:
+def run_prepare(config: AnyPrepare) -> PrepareSummary:
     """Prepares pairs; progress goes to standard error.
 
     On Ctrl-C it says how to go on and lets ``KeyboardInterrupt`` pass: the folder can be resumed.
@@ -165,7 +171,13 @@ def run_prepare(config: PrepareCoco | PrepareFolder | PreparePairs) -> PrepareSu
         DataError: nothing to prepare, a folder prepared with other options, or wrong data of the user's own.
         PhotoError: a photo that cannot be read, and ``strict``.
     """
-    run = {PrepareCoco: _coco, PrepareFolder: _folder, PreparePairs: _pairs}[type(config)]
+    run = {
+        PrepareCoco: _coco,
+        PrepareFolder: _folder,
+        PreparePairs: _pairs,
+        PrepareUcf101: lambda config: prepare_ucf101(config, _build_options(config)),
+        PrepareVideo: lambda config: prepare_video(config, _build_options(config)),
+    }[type(config)]
     if (config.dest / "index.json").exists():
         raise DataError(f"{config.dest}: holds pairs itself, expected a folder for train/ and val/")
     try:
@@ -278,7 +290,7 @@ def _pairs(config: PreparePairs) -> list[StoreSummary]:
     return stores
 
 
-def _build_options(config: PrepareCoco | PrepareFolder | PreparePairs) -> BuildOptions:
+def _build_options(config: AnyPrepare) -> BuildOptions:
     from coembed.data.build import BuildOptions
 
     workers = config.workers

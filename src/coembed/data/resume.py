@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ _STATE = ".preparing"
 
 @dataclass(frozen=True)
 class Block:
-    """One finished block; ``shard`` is None where not one of its photos could be read."""
+    """One finished block; ``shard`` is None where not one of its items gave a pair."""
 
     shard: ShardEntry | None
     names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    left_out: dict[str, int] = default(default_factory=dict)
 
 
 @contextmanager
@@ -119,7 +121,10 @@ def _blocks_of_index(folder: Path, blocks: Sequence[Sequence[Item]]) -> dict[int
     noted = {}
     for n, block in enumerate(blocks):
         shard, names = by_name.get(f"shard-{n:05d}.safetensors", (None, ()))
-        noted[n] = Block(shard, tuple(names), tuple(reasons[i.name] for i in block if i.name in reasons))
+        skipped = tuple(reasons[i.name] for i in block if i.name in reasons)
+        if shard is None and len(skipped) < len(block):
+            continue  # what was left out of a block without a shard stands nowhere: it is made again
+        noted[n] = Block(shard, tuple(names), skipped, {} if shard is None else shard.left_out)
     return noted
 
 

@@ -6,14 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -72,13 +72,53 @@ class Recipe(Protocol):
         ...
 
 
+class Pair(NamedTuple):
+    """One pair of an item that gives several: its name, and both layers (h, w, c) float32."""
+
+    name: str
+    condition: np.ndarray
+    field: np.ndarray
+
+
+@runtime_checkable
+class MakesSeveral(Protocol):
+    """What a recipe has besides if an item (a clip) gives several pairs; ``make`` is not asked then."""
+
+    @property
+    def pairs_an_item(self) -> int:
+        """At most so many."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Plural noun of the items, for the progress shown."""
+        ...
+
+    def make_several(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
+        """The pairs in order, and what was left out on purpose: counts by reason.
+
+        Raises:
+            PhotoError: the item cannot be used; it is skipped.
+            DataError: the user's data is wrong; preparation stops.
+        """
+        ...
+
+
 class Made(NamedTuple):
-    """The pairs of a few items: conditions and fields (n, c, h, w), their names, and the items skipped."""
+    """The pairs of a few items.
+
+    Attributes:
+        condition, field: (n, c, h, w).
+        names: one a pair.
+        skipped: items that cannot be used.
+        left_out: how many pairs were left out on purpose, by reason.
+    """
 
     condition: np.ndarray
     field: np.ndarray
     names: list[str]
     skipped: list[Skipped]
+    left_out: dict[str, int]
 
 
 def make_chunks(
@@ -136,22 +176,29 @@ def _one_thread() -> Iterator[None]:
 def make_chunk(recipe: Recipe, items: Sequence[Item], dtype: Dtype) -> Made:
     """The pairs of a few items; photos that cannot be read are skipped and listed."""
     conditions, fields, names, skipped = [], [], [], []
+    left_out: Counter[str] = Counter()
     for item in items:
         try:
-            pair = recipe.make(item)
+            if isinstance(recipe, MakesSeveral):
+                pairs, lacking = recipe.make_several(item)
+                left_out.update(lacking)
+            else:
+                pairs = [Pair(item.name, *recipe.make(item))]
         except PhotoError as error:
             if item.view:  # listed with the whole photo
                 continue
             skipped.append(Skipped(item.name, _without_paths(str(error), item)))
             continue
-        for layer, rows, part in zip(pair, (conditions, fields), ("condition", "field"), strict=True):
-            rows.append(as_stored(layer, dtype, f"{item.name}: {part}").transpose(2, 0, 1))
-        names.append(item.name)
+        for name, condition, field in pairs:
+            conditions.append(as_stored(condition, dtype, f"{name}: condition").transpose(2, 0, 1))
+            fields.append(as_stored(field, dtype, f"{name}: field").transpose(2, 0, 1))
+            names.append(name)
     return Made(
         _stack(conditions, recipe.condition, recipe.size, dtype),
         _stack(fields, recipe.field, recipe.size, dtype),
         names,
         skipped,
+        dict(left_out),
     )
 
 

@@ -133,6 +133,30 @@ def warp(layer: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(layer.shape)
 
 
+def invert(flow: np.ndarray, rounds: int = 8) -> np.ndarray:
+    """The flow of the way back: g with g(p + flow(p)) = -flow(p), by fixed-point iteration g = -flow(p + g).
+
+    It converges where neighbours keep their order. Where a motion tears the picture open, the gap is given what
+    is nearest along the motion; where it folds, one of the layers.
+
+    Args:
+        flow: (h, w, 2), pixels, finite.
+        rounds: of the iteration; at zero motion the result is zero after any number.
+
+    Returns:
+        (h, w, 2) float32, at the pixels of the second frame.
+
+    Raises:
+        ValueError: no flow.
+    """
+    check_flow(flow)
+    forward = np.asarray(flow, np.float32)
+    back = -forward
+    for _ in range(rounds):
+        back = -warp(forward, back)
+    return back
+
+
 def forward_backward_error(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     """How far from its start a point ends that goes along one flow and back along the other.
 

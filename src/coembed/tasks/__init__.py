@@ -1,5 +1,6 @@
 """What is conditioned on, what is generated, and how a field goes back into the photo (paper sec. 5)."""
 
+from coembed.tasks import motion as motion
 from coembed.tasks import relighting as relighting
 from coembed.tasks import resaturation as resaturation
 from coembed.tasks.task import Layer, Task, get_task, register_task, task_names

@@ -28,9 +28,12 @@ class Layer:
         low: smallest value it takes, natural units.
         high: largest value it takes, natural units.
         unit: e.g. ``"1"`` for a plain ratio, ``"px/frame"``.
+        vector: the two channels are a displacement, to the right and downwards: mirroring left to right turns
+            the first one's sign.
 
     Raises:
-        ConfigError: no channels, or a range that is not finite or runs backwards.
+        ConfigError: no channels, a range that is not finite or runs backwards, or a vector that has not two
+            channels.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Layer:
     low: float
     high: float
     unit: str = "1"
+    vector: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1:
@@ -46,6 +50,8 @@ class Layer:
             raise ConfigError(
                 f"layer {self.name!r} has the range {self.low} to {self.high}, expected low <= high"
             )
+        if self.vector and self.channels != 2:
+            raise ConfigError(f"layer {self.name!r} is a vector of {self.channels} channels, expected 2")
 
 
 @runtime_checkable

@@ -61,19 +61,27 @@ class Batches:
         batch_size: pairs a step; with fewer pairs than that, every step sees them all.
         seed: of the order.
         device: where batches go.
+        vectors: whether the condition and the field are displacements (``Layer.vector``).
 
     Raises:
         DataError: no pairs at all.
     """
 
-    def __init__(self, pairs: Pairs, batch_size: int, seed: int, device: torch.device):
+    def __init__(
+        self,
+        pairs: Pairs,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        vectors: tuple[bool, bool] = (False, False),
+    ):
         if len(pairs) == 0:
             raise DataError("training pairs: got 0, expected at least 1")
         values = (pairs.condition([0]).numel() + pairs.field([0]).numel()) * len(pairs)
         self.pairs: Pairs = Held(pairs, device) if 4 * values <= HELD_BYTES else pairs
         self.size = min(batch_size, len(pairs))
         self.an_epoch = len(pairs) // self.size
-        self._seed, self._device = seed, device
+        self._seed, self._device, self._vectors = seed, device, vectors
         self._epoch, self._order = -1, torch.empty(0)
 
     def rows(self, step: int) -> Tensor:
@@ -89,9 +97,15 @@ class Batches:
         field = self.pairs.field(rows).to(self._device, non_blocking=True)
         if flip is not None:
             mirrored = (torch.rand(len(rows), generator=flip) < 0.5).to(self._device)[:, None, None, None]
-            condition = torch.where(mirrored, condition.flip(-1), condition)
-            field = torch.where(mirrored, field.flip(-1), field)
+            condition = torch.where(mirrored, mirror(condition, self._vectors[0]), condition)
+            field = torch.where(mirrored, mirror(field, self._vectors[1]), field)
         return condition, field
+
+
+def mirror(layer: Tensor, vector: bool = False) -> Tensor:
+    """A layer (batch, c, h, w) left to right; in a mirror a displacement to the right is one to the left."""
+    layer = layer.flip(-1)
+    return torch.cat([-layer[:, :1], layer[:, 1:]], 1) if vector else layer
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> Tensor:

@@ -57,7 +57,8 @@ class TrainConfig:
     precision: Literal["bf16", "float32"] = "bf16"
     """Arithmetic of the model (weights and optimiser stay float32)."""
     flips: bool = True
-    """Mirror half of the pairs left to right. Switch off where left and right mean something, as in flow."""
+    """Mirror half of the pairs left to right; motion to the right becomes motion to the left. Switch off where
+    left and right mean something."""
     log_every: int = 25_600
     """Images between two lines of metrics.jsonl."""
     validate_every: int = 128_000

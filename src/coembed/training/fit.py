@@ -44,6 +44,7 @@ def fit(
     save: Callable[[Any, Path], object],
     task: str = "custom",
     ranges: tuple[Range, Range] | None = None,
+    vectors: tuple[bool, bool] = (False, False),
 ) -> Path:
     """Trains a model and writes it; the public entrance for pairs and models of the user's own.
 
@@ -55,6 +56,7 @@ def fit(
         save: writes the trained model into a folder, e.g. ``coembed.hub.save_pretrained`` with its task.
         task: the name of the pairs' task, for the record.
         ranges: (low, high) of condition and of field in pictures.
+        vectors: whether condition and field are displacements, which flips turn round (``Layer.vector``).
 
     Returns:
         The folder of the trained model, RUN/model (or RUN after a dry run).
@@ -67,7 +69,7 @@ def fit(
     device = prepare_machine(config)
     model.to(device)
     model.train()
-    batches = Batches(train, config.batch_size, config.seed, device)
+    batches = Batches(train, config.batch_size, config.seed, device, vectors)
     if config.dry_run:
         estimate(model, batches, config, device)
         return Path(config.out)

@@ -44,9 +44,12 @@ def run_train(config: TrainConfig) -> Path:
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
     index = store.index
-    if config.flips and index.field.channels == 2 and index.field.unit.startswith(("px", "pixel")):
-        unit = index.field.unit
-        raise ConfigError(f"flips: on, but the field is a motion in {unit}: mirroring is wrong; use --no-flips")
+    field = index.field
+    if config.flips and field.channels == 2 and not field.vector and field.unit.startswith(("px", "pixel")):
+        raise ConfigError(
+            f"flips: on, but the field is a motion in {field.unit} whose index does not say vector: mirroring "
+            "is wrong; use --no-flips, or prepare the pairs again"
+        )
     model_config = resolve_model(config, store)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
@@ -59,6 +62,7 @@ def run_train(config: TrainConfig) -> Path:
         save=lambda trained, folder: save_pretrained(trained, folder, task=index.task, card=None),
         task=index.task,
         ranges=((index.condition.low, index.condition.high), (index.field.low, index.field.high)),
+        vectors=(index.condition.vector, index.field.vector),
     )
 
 

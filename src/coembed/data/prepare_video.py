@@ -1,0 +1,169 @@
+"""``coembed prepare ucf101`` and ``coembed prepare video``: their options and what they do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from coembed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from coembed.data.build import BuildOptions, StoreSummary
+    from coembed.data.folder import Found
+
+_MOST_SAMPLES = 256
+_MOST_VIEWS = 64
+
+
+@dataclass(frozen=True)
+class PrepareUcf101:
+    """Pairs from the clips of UCF101, parted as one of its official splits says; val/ is the test list."""
+
+    src: tyro.conf.Positional[Path]
+    """Folder that holds UCF-101/ and ucfTrainTestlist/."""
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    split: int = 1
+    """Official split, 1 to 3."""
+    task: str = "motion"
+    """What is made of a frame: motion, a task for photos, or a class of your own as module:Class."""
+    size: str = "32"
+    """Cells of condition and field, N or HxW, up to 256."""
+    samples: int = 8
+    """Frames a clip, equally spaced, 1 to 256."""
+    via: Literal["auto", "direct", "chain"] = "auto"
+    """How motion over a second is found: in one match, along every frame, or (auto) along a few frames."""
+    min_valid: float = 0.5
+    """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
+    longest_side: int | None = None
+    """Larger frames are reduced to it first, pixels; by default 160, or 4 a cell where that is more."""
+    fps: float | None = None
+    """Frames a second, where the files are wrong about it; by default what each file says."""
+    views: int = 1
+    """Training pairs a frame, 1 to 64: the whole of it, and random crops against overfitting; none in val/."""
+    workers: int | None = None
+    """Processes; all cores by default. Does not change the bytes written."""
+    strict: bool = False
+    """Stop at a clip that is missing, unreadable or too short, instead of listing it in the index."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the numbers stored."""
+    shard_pairs: int | None = None
+    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+
+
+@dataclass(frozen=True)
+class PrepareVideo:
+    """Pairs from any folder of videos, searched through with its subfolders; of each the first ten minutes."""
+
+    src: tyro.conf.Positional[Path]
+    """Folder of videos; links that lead outside it are not followed."""
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    task: str = "motion"
+    """What is made of a frame: motion, a task for photos, or a class of your own as module:Class."""
+    size: str = "32"
+    """Cells of condition and field, N or HxW, up to 256."""
+    val_fraction: float = 0.1
+    """Share of the videos, chosen by a hash of their names, that goes to val/; 0 for none."""
+    samples: int = 8
+    """Frames a video, equally spaced, 1 to 256."""
+    via: Literal["auto", "direct", "chain"] = "auto"
+    """How motion over a second is found: in one match, along every frame, or (auto) along a few frames."""
+    min_valid: float = 0.5
+    """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
+    longest_side: int | None = None
+    """Larger frames are reduced to it first, pixels; by default 160, or 4 a cell where that is more."""
+    fps: float | None = None
+    """Frames a second, where the files are wrong about it; by default what each file says."""
+    views: int = 1
+    """Training pairs a frame, 1 to 64: the whole of it, and random crops against overfitting; none in val/."""
+    workers: int | None = None
+    """Processes; all cores by default. Does not change the bytes written."""
+    strict: bool = False
+    """Stop at a video that is unreadable or too short, instead of listing it in the index."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the numbers stored."""
+    shard_pairs: int | None = None
+    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+
+
+def prepare_ucf101(config: PrepareUcf101, options: BuildOptions) -> list[StoreSummary]:
+    """Prepares both sides of an official split.
+
+    Raises:
+        ConfigError: an option outside its range.
+        DataError: as ``ucf101_splits`` and ``build_store``.
+        PhotoError: a clip that cannot be used, and ``strict``.
+    """
+    from coembed.data.ucf101 import ucf101_splits
+
+    sides = ucf101_splits(config.src, config.split)
+    return [
+        _clips(config, "ucf101", side, f"{side}, official split {config.split}", found, options)
+        for side, found in sides.items()
+    ]
+
+
+def prepare_video(config: PrepareVideo, options: BuildOptions) -> list[StoreSummary]:
+    """Prepares a folder of videos.
+
+    Raises:
+        ConfigError: an option outside its range.
+        DataError: no video there; as ``build_store``.
+        PhotoError: a video that cannot be used, and ``strict``.
+    """
+    from coembed.data.folder import Found, describe, find_files, part
+    from coembed.data.video import VIDEO_SUFFIXES
+
+    found = find_files(config.src, VIDEO_SUFFIXES)
+    if not found.items:
+        raise DataError(f"{config.src}: holds no video; it holds {describe(config.src)}")
+    train, val = part(found.items, config.val_fraction)
+    stores = [_clips(config, "video", "train", "train", Found(train, found.left_out), options)]
+    if val:
+        stores.append(_clips(config, "video", "val", "val", Found(val, []), options))
+    return stores
+
+
+def _clips(
+    config: PrepareUcf101 | PrepareVideo, kind: str, side: str, split: str, found: Found, options: BuildOptions
+) -> StoreSummary:
+    from coembed.data.build import build_store
+    from coembed.data.clips import LONGEST_SIDE, ClipRecipe
+    from coembed.data.folder import printable
+    from coembed.data.index import Source
+    from coembed.data.prepare import parse_size
+    from coembed.tasks import get_task
+
+    get_task(config.task)
+    _check(config)
+    size = parse_size(config.size)
+    recipe = ClipRecipe(
+        config.task,
+        size,
+        samples=config.samples,
+        via=config.via,
+        min_valid=config.min_valid,
+        longest_side=config.longest_side or max(LONGEST_SIDE, 4 * max(size)),
+        views=config.views if side == "train" else 1,
+        fps=config.fps,
+    )
+    source = Source(kind, printable(config.src.resolve().name), split)
+    return build_store(config.dest / side, found.items, recipe, options, source=source, left_out=found.left_out)
+
+
+def _check(config: PrepareUcf101 | PrepareVideo) -> None:
+    for name, most in (("samples", _MOST_SAMPLES), ("views", _MOST_VIEWS)):
+        if not 1 <= getattr(config, name) <= most:
+            raise ConfigError(f"{name} is {getattr(config, name)}, expected 1 to {most}")
+    # A mask with nothing in it gives no field at all.
+    if not 0 < config.min_valid <= 1:
+        raise ConfigError(f"min_valid is {config.min_valid}, expected above 0 and at most 1")
+    if config.longest_side is not None and config.longest_side < 16:
+        raise ConfigError(f"longest_side is {config.longest_side}, expected at least 16")
+    if config.fps is not None and not (math.isfinite(config.fps) and 1 <= config.fps <= 1000):
+        raise ConfigError(f"fps is {config.fps}, expected 1 to 1000")
