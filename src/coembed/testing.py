@@ -5,11 +5,12 @@ A check raises ``AssertionError`` with the law that is broken and the numbers se
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 
-from coembed.tasks.task import Layer, Task
+from coembed.tasks.task import Layer, Task, is_pointwise, working_size_of
 
 
 def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
@@ -17,18 +18,21 @@ def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
 
     Laws: shapes and dtype (float32) of ``split`` and ``compose``; finite values inside each layer's range; a
     photo composed with its own field is the photo within 1/255; results stay in [0, 1]; the same call gives the
-    same result; inputs are not modified.
+    same result; inputs are not modified; a task that does not say ``pointwise = False`` splits a photo's rows
+    alone as it splits them in the photo, since large photos are split in strips; ``working_size`` is a positive
+    whole number or None; ``settings`` are JSON values.
 
     Args:
         task: an instance.
         photos: (h, w, 3) float32 in [0, 1]; by default noise, a gradient, greys, black, white and saturated
-            colours, of odd sizes down to one pixel.
+            colours, of odd sizes down to one row and one pixel.
 
     Raises:
         AssertionError: a law is broken; the message says which, on which photo.
     """
     _law(isinstance(task, Task), f"{type(task).__name__} lacks a part of coembed.tasks.Task")
     _law(bool(task.name) and ":" not in task.name, f"name is {task.name!r}, expected a word without ':'")
+    _check_attributes(task)
     named = {f"photo {i}": p for i, p in enumerate(photos)} if photos is not None else _photos()
     for name, photo in named.items():
         where = f"task {task.name!r} on {name} {photo.shape}"
@@ -40,6 +44,8 @@ def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
         again = task.split(photo.copy())
         same = np.array_equal(condition, again[0]) and np.array_equal(field, again[1])
         _law(same, f"{where}: split gave two results for one photo")
+
+        _check_strips(task, photo, (condition, field), where)
 
         field_before = field.copy()
         composed = task.compose(photo, field)
@@ -54,6 +60,28 @@ def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
         generator = np.random.default_rng(0)
         other = generator.uniform(task.field.low, task.field.high, field.shape).astype(np.float32)
         _check_photo(task.compose(photo, other), photo, f"{where}: compose with another field")
+
+
+def _check_attributes(task: Task) -> None:
+    longest = working_size_of(task)
+    kept = longest is None or (isinstance(longest, int) and longest >= 1)
+    _law(kept, f"task {task.name!r}: working_size is {longest!r}, expected a whole number of pixels or None")
+    settings = getattr(task, "settings", {})
+    try:
+        kept = isinstance(settings, dict) and json.loads(json.dumps(settings, allow_nan=False)) == settings
+    except (TypeError, ValueError):
+        kept = False
+    _law(kept, f"task {task.name!r}: settings are {settings!r}, expected a dict of JSON values")
+
+
+def _check_strips(task: Task, photo: np.ndarray, whole: tuple[np.ndarray, np.ndarray], where: str) -> None:
+    if not is_pointwise(task) or len(photo) < 2:
+        return
+    upper = task.split(photo[: len(photo) // 2].copy())
+    lower = task.split(photo[len(photo) // 2 :].copy())
+    for above, below, layer in zip(upper, lower, whole, strict=True):
+        same = np.allclose(np.concatenate([above, below]), layer, rtol=1e-5, atol=1e-6)
+        _law(same, f"{where}: split of some rows alone differs from the whole's: set pointwise = False")
 
 
 def _check_layer(array: np.ndarray, layer: Layer, photo: np.ndarray, where: str) -> None:
@@ -89,7 +117,11 @@ def _photos() -> dict[str, np.ndarray]:
         "white": np.ones((3, 2, 3), np.float32),
         "primaries": corners,
         "almost black": dark,
+        "one row": generator.random((1, 9, 3), dtype=np.float32),
+        "one column": generator.random((8, 1, 3), dtype=np.float32),
+        "six pixels": generator.random((3, 2, 3), dtype=np.float32),
         "one pixel": np.full((1, 1, 3), 0.5, np.float32),
+        "one black pixel": np.zeros((1, 1, 3), np.float32),
     }
 
 

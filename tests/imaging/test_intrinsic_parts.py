@@ -7,7 +7,7 @@ from scipy import ndimage, optimize
 from coembed.errors import ConfigError
 from coembed.imaging import bell2014 as bell
 from coembed.imaging.bell2014 import Bell2014Options
-from coembed.imaging.retinex import RetinexOptions, poisson
+from coembed.imaging.retinex import STEP_AT_128, RetinexOptions, poisson, retinex
 
 
 def differences(h, w):
@@ -161,3 +161,14 @@ def test_guided_upsampling_is_exact_where_the_light_is_even():
 def test_options_outside_their_range_are_refused_by_name(kind, field, bad):
     with pytest.raises(ConfigError, match=f"{field} is"):
         kind(**{field: bad})
+
+
+@pytest.mark.parametrize(
+    ("side", "least"), [(64, STEP_AT_128 * 2**0.5), (128, STEP_AT_128), (512, STEP_AT_128 / 2)]
+)
+def test_steps_are_judged_by_the_photos_size(side, least):
+    for height, is_paint in ((0.95 * least, False), (1.05 * least, True)):
+        photo = np.full((1, side // 2, side, 3), 0.3, np.float32)
+        photo[:, :, side // 2 :] *= np.exp(height)
+        found = retinex(photo, RetinexOptions(noise_floor=0.0))
+        assert np.ptp(found) == pytest.approx(height if is_paint else 0.0, abs=1e-4)

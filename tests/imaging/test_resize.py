@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coembed.imaging.resize import area_average, area_weights
+from coembed.imaging.color import srgb_to_linear
+from coembed.imaging.resize import area_average, area_weights, shrink_photo, shrunk_size
 
 
 def brute_force(layer, size):
@@ -81,3 +82,19 @@ def test_two_dimensions_in_two_out():
 def test_senseless_requests_are_refused(shape, size):
     with pytest.raises(ValueError, match="expected"):
         area_average(np.zeros(shape), size)
+
+
+def test_shrinking_keeps_the_mean_light_and_never_enlarges():
+    photo = np.random.default_rng(0).random((30, 44, 3), dtype=np.float32)
+    small = shrink_photo(photo, 11)
+    assert small.shape == (8, 11, 3) and small.dtype == np.float32
+    light, before = (srgb_to_linear(p).mean((0, 1)) for p in (small, photo))
+    np.testing.assert_allclose(light, before, rtol=1e-5)
+    assert shrink_photo(photo, 44) is photo and shrink_photo(photo, None) is photo
+
+
+@pytest.mark.parametrize(
+    ("size", "small"), [((3, 4000), (1, 256)), ((4000, 3), (256, 1)), ((256, 9), (256, 9))]
+)
+def test_no_side_shrinks_to_nothing(size, small):
+    assert shrunk_size(size, 256) == small

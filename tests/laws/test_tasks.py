@@ -1,5 +1,7 @@
 """Every registered task keeps the contract; the check catches tasks that break it."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -61,8 +63,30 @@ class Random(Half):
         return np.random.default_rng().random((*rgb.shape[:2], 1), dtype=np.float32), rgb[..., :1].copy()
 
 
-def test_the_check_passes_a_good_task():
-    check_task(Half())
+class LooksAround(Half):
+    """Each value depends on the whole photo."""
+
+    def split(self, rgb):
+        return rgb[..., 1:2] * rgb.mean(), rgb[..., :1].copy()
+
+
+class LooksAroundAndSaysSo(LooksAround):
+    pointwise = False
+    working_size = 64
+    settings: ClassVar = {"radius": 3}
+
+
+class WrongSize(Half):
+    working_size = 0
+
+
+class WrongSettings(Half):
+    settings: ClassVar = {"radius": np.float32(3)}
+
+
+@pytest.mark.parametrize("task", [Half(), LooksAroundAndSaysSo()])
+def test_the_check_passes_a_good_task(task):
+    check_task(task)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +98,9 @@ def test_the_check_passes_a_good_task():
         (OutOfRange(), "outside 0.0 to 1.0"),
         (ForgetsField(), "expected <= 1/255"),
         (Overshoots(), r"left \[0, 1\]"),
+        (LooksAround(), "set pointwise = False"),
+        (WrongSize(), "working_size is 0"),
+        (WrongSettings(), "expected a dict of JSON values"),
         (Random(), "two results for one photo"),
     ],
 )
