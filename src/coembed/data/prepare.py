@@ -52,6 +52,9 @@ class PrepareCoco:
     working_size: int | None = None
     """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
     256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
+    annotations: Path | None = None
+    """Folder of instances_train2014.json and the like, for features of guidance: what is where in a photo. By
+    default SRC/annotations, where it is."""
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,20 @@ def _coco(config: PrepareCoco) -> list[StoreSummary]:
     from coembed.imaging.photo import PHOTO_SUFFIXES
 
     options = _build_options(config)
-    return [
-        _photos(config, "coco", split, folder, found, options)
-        for split, (folder, found) in coco_splits(config.src, PHOTO_SUFFIXES).items()
+    splits = coco_splits(config.src, PHOTO_SUFFIXES)
+    stores = [
+        _photos(config, "coco", split, folder, found, options) for split, (folder, found) in splits.items()
     ]
+    annotations = config.annotations or config.src / "annotations"
+    for split, (folder, _) in splits.items():
+        source = annotations / f"instances_{folder}.json"
+        if source.is_file():
+            from coembed.guidance.prepared import annotate
+
+            annotate(config.dest / split, source)
+        elif config.annotations is not None:
+            raise DataError(f"{source}: no such file, expected the annotations of {folder}/")
+    return stores
 
 
 def _folder(config: PrepareFolder) -> list[StoreSummary]:
