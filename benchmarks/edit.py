@@ -1,7 +1,8 @@
 """The main job on a 12-megapixel JPEG, four versions: from a cold shell, once loaded, and peak memory.
 
-Run as ``python benchmarks/edit.py``; writes ``benchmarks/results/edit.json``. The photo is a bundled one,
-enlarged to 4000 x 3000 and with noise like a sensor's, so that no step finds an easier photo than a camera's.
+Run as ``python benchmarks/edit.py``; writes ``benchmarks/results/edit.json``, or with ``--verb relight``
+``edit-relight.json``. The photo is a bundled one, enlarged to 4000 x 3000 and with noise like a sensor's, so
+that no step finds an easier photo than a camera's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from machine import describe
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "edit.json"
+RESULTS = HERE / "results"
 WARM_RUNS, COLD_RUNS = 5, 3
 TARGETS = {"cold_seconds": 6.0, "warm_seconds": 1.0, "peak_rss_gb": 1.5}
 
@@ -27,19 +28,21 @@ _WARM = """
 import json, resource, sys, time
 from pathlib import Path
 import coembed
-from coembed.batch import ResaturateConfig, run_resaturate
+from coembed.batch import RelightConfig, ResaturateConfig, run_batch
 from coembed.edit import load_model
 photo, out, model, runs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 times = {"files": [], "python": []}
-loaded = load_model(model)
+config = {"resaturate": ResaturateConfig, "relight": RelightConfig}[sys.argv[5]]
+edit = getattr(coembed, sys.argv[5])
+loaded = load_model(model, config.of_task)
 import coembed.edit
-coembed.edit.load_model = lambda name=None: loaded
+coembed.edit.load_model = lambda *_: loaded
 for run in range(runs + 1):
     start = time.perf_counter()
-    run_resaturate(ResaturateConfig((photo,), model=model, out=out))
+    run_batch(config((photo,), model=model, out=out))
     files = time.perf_counter() - start
     start = time.perf_counter()
-    coembed.resaturate(photo, n=4, model=loaded)
+    edit(photo, n=4, model=loaded[0])
     python = time.perf_counter() - start
     if run:
         times["files"].append(files)
@@ -83,21 +86,25 @@ def quartiles(values: list[float]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="resaturation")
-    parser.add_argument("--json", type=Path, default=RESULT)
+    parser.add_argument("--verb", choices=["resaturate", "relight"], default="resaturate")
+    parser.add_argument("--model", help="by default the weights that come with the package")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    verb = options.verb
+    model = options.model or {"resaturate": "resaturation", "relight": "relighting"}[verb]
+    path = options.json or RESULTS / {"resaturate": "edit.json", "relight": "edit-relight.json"}[verb]
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.jpg"
         make_photo(photo)
-        command = [sys.executable, "-m", "coembed", "resaturate", str(photo), "--model", options.model]
+        command = [sys.executable, "-m", "coembed", verb, str(photo), "--model", model]
         cold = [measured([*command, "--out", f"{folder}/cold"]) for _ in range(COLD_RUNS)]
-        warm = [sys.executable, "-c", _WARM, str(photo), f"{folder}/warm", options.model, str(WARM_RUNS)]
+        warm = [sys.executable, "-c", _WARM, str(photo), f"{folder}/warm", model, str(WARM_RUNS), verb]
         _, warm_rss, output = measured(warm)
         times = json.loads(output.split("RESULT")[1])
         result = {
-            "what": "resaturate, 4000 x 3000 JPEG, n = 4, distinct",
+            "what": f"{verb}, 4000 x 3000 JPEG, n = 4, distinct",
             "machine": describe(),
-            "model": options.model,
+            "model": model,
             "photo_mb": round(photo.stat().st_size / 1e6, 2),
             "cold_seconds": quartiles([seconds for seconds, _, _ in cold]),
             "cold_peak_rss_gb": round(max(rss for _, rss, _ in cold), 3),
@@ -106,8 +113,8 @@ def main() -> None:
             "warm_peak_rss_gb": round(warm_rss, 3),
             "targets": TARGETS,
         }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -90,15 +92,31 @@ def test_interrupts_and_mistakes_have_their_status(monkeypatch, error, status):
     assert cli.main(["doctor"]) == status
 
 
-def test_options_of_resaturate_reach_the_job_and_failures_the_status(tiny, tmp_path):
-    model = hub.save_pretrained(tiny, tmp_path / "m", task="resaturation")
+@pytest.mark.parametrize("verb, channels", [("resaturate", 1), ("relight", 3), ("edit", 3)])
+def test_options_of_editing_verbs_reach_the_job_and_failures_the_status(tiny, tmp_path, verb, channels):
+    task = "resaturation" if verb == "resaturate" else "relighting"
+    shaped = type(tiny)(dataclasses.replace(tiny.config, condition_shape=(channels, 8, 8)))
+    model = hub.save_pretrained(shaped, tmp_path / "m", task=task)
     photo = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)).save(photo)
     out = tmp_path / "out"
-    arguments = ["resaturate", str(photo), "-n", "2", "--all", "--format", "jpg", "--model", str(model)]
+    arguments = [verb, str(photo), "-n", "2", "--all", "--format", "jpg", "--model", str(model)]
+    arguments += ["--strength", "0.5", "--seed", "3"]
     assert cli.main([*arguments, "--out", str(out)]) == 0
     assert sorted(p.name for p in out.glob("a-*")) == ["a-1.jpg", "a-2.jpg"]
-    assert cli.main(["resaturate", str(tmp_path / "missing.png"), *arguments[1:], "--out", str(out)]) == 1
+    settings = json.loads((out / "samples.json").read_text())
+    seen = [settings[name] for name in ("task", "seed", "strength", "distinct")]
+    assert seen == [task, 3, 0.5, False]
+    assert cli.main([verb, str(tmp_path / "missing.png"), *arguments[2:], "--out", str(out)]) == 1
+
+
+def test_an_editing_verb_with_another_tasks_model_is_one_line(tiny, tmp_path, capsys):
+    model = hub.save_pretrained(tiny, tmp_path / "m", task="resaturation")
+    assert cli.main(["relight", "x.jpg", "--model", str(model), "--out", str(tmp_path / "out")]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"coembed: {model}: a model for 'resaturation', expected one for 'relighting'\n"
+    )
 
 
 def test_upsample_keeps_constants_exactly_and_refuses_to_overwrite(tmp_path, capsys):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coembed.data.shards import PairStore, open_pairs
-    from coembed.edit import resaturate
+    from coembed.edit import relight, resaturate
     from coembed.errors import CoEmbedError, ConfigError, DataError, ModelError, PhotoError, TrainingError
     from coembed.hub import from_pretrained, save_pretrained
     from coembed.model.cdvae import CDVAE
@@ -39,6 +39,7 @@ __all__ = [
     "get_task",
     "open_pairs",
     "register_task",
+    "relight",
     "resaturate",
     "save_pretrained",
     "task_names",
@@ -61,6 +62,7 @@ _HOMES = {
     "get_task": "coembed.tasks",
     "open_pairs": "coembed.data.shards",
     "register_task": "coembed.tasks",
+    "relight": "coembed.edit",
     "resaturate": "coembed.edit",
     "save_pretrained": "coembed.hub",
     "task_names": "coembed.tasks",

@@ -1,4 +1,4 @@
-"""``coembed resaturate``: photos in, and a folder of full-size versions, contact sheet, page and settings out.
+"""``coembed resaturate``, ``relight``, ``edit``: photos in; full-size versions, sheet, page and settings out.
 
 A photo that cannot be done is reported and the others go on. Nothing is written over an input.
 """
@@ -11,28 +11,30 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from coembed.errors import ConfigError, PhotoError
+from coembed.edit_options import EditOptions
+from coembed.errors import ConfigError, DataError, PhotoError
 
 if TYPE_CHECKING:
-    from coembed.edit import Plan
     from coembed.gallery import Row
     from coembed.imaging.photo import Photo
     from coembed.model.cdvae import CDVAE
+    from coembed.plan import Plan
+    from coembed.tasks import Task
 
 _SUFFIXES = {"jpg": ".jpg", "png": ".png"}
 _LONGEST_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
 
 
 @dataclass(frozen=True)
-class ResaturateConfig:
-    """Makes n natural, different versions of each photo, at the photo's own size.
+class BatchConfig:
+    """What every verb that edits photos asks for.
 
     Raises:
-        ConfigError: no photos, or n below 1.
+        ConfigError: no photos, or an option outside its range.
     """
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
@@ -47,18 +49,61 @@ class ResaturateConfig:
     """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
     all: tyro.conf.FlagCreatePairsOff[bool] = False
     """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
-    model: str = "resaturation"
+    model: str = ""
     """A bundled model, a model or run folder, or a hub id owner/name."""
     out: Path | None = None
     """Folder of the results; out/NAME OF THE PHOTO by default."""
     format: Literal["keep", "jpg", "png"] = "keep"
     """Of the results; keep: the photo's own. jpg has no transparency and 8 bits."""
 
+    made: ClassVar[str] = "edited"
+    """What the versions are, in titles."""
+    of_task: ClassVar[str | None] = None
+    """The task that the model must be for; None for whichever its files name."""
+
     def __post_init__(self) -> None:
         if not self.photos:
             raise ConfigError("photos: got none, expected at least one file")
-        if self.n < 1:
-            raise ConfigError(f"n: got {self.n}, expected at least 1")
+        self.options()
+
+    def options(self) -> EditOptions:
+        """The same choices as the functions take them."""
+        return EditOptions(self.n, self.seed, self.strength, self.temperature, distinct=not self.all)
+
+
+@dataclass(frozen=True)
+class ResaturateConfig(BatchConfig):
+    """Makes n natural, different versions of each photo, at the photo's own size: other saturations."""
+
+    model: str = "resaturation"
+    """A bundled model, a model or run folder, or a hub id owner/name."""
+
+    made: ClassVar[str] = "resaturated"
+    of_task: ClassVar[str | None] = "resaturation"
+
+
+@dataclass(frozen=True)
+class RelightConfig(BatchConfig):
+    """Makes n natural, different versions of each photo, at the photo's own size: in other light."""
+
+    model: str = "relighting"
+    """A bundled model, a model or run folder, or a hub id owner/name."""
+
+    made: ClassVar[str] = "relit"
+    of_task: ClassVar[str | None] = "relighting"
+
+
+@dataclass(frozen=True)
+class EditConfig(BatchConfig):
+    """Makes n versions of each photo by a model of your own, of any task that splits and composes photos."""
+
+    task: str | None = None
+    """Your task as module:Class; by default the registered one that the model's files name."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise ConfigError("model: got none, expected --model with a bundled model, a folder or a hub id")
 
 
 @dataclass(frozen=True)
@@ -76,14 +121,14 @@ class Result:
     failures: tuple[tuple[Path, str], ...]
 
 
-def run_resaturate(config: ResaturateConfig) -> Result:
+def run_batch(config: BatchConfig) -> Result:
     """Does the photos one by one, then writes sheet, page and ``samples.json``.
 
     Progress goes to standard output, failures to standard error.
 
     Raises:
-        ModelError: the model cannot be loaded.
-        ConfigError: a setting outside its range, or a folder in which an input would be overwritten.
+        ModelError: the model cannot be loaded, or is for another task.
+        ConfigError: no such task, or a folder in which an input would be overwritten.
         PhotoError: the folder of the results cannot be made.
     """
     from coembed.edit import load_model
@@ -91,7 +136,7 @@ def run_resaturate(config: ResaturateConfig) -> Result:
 
     folder = config.out or _default_folder(config.photos)
     _check_inputs_safe(folder, config.photos)
-    model = load_model(config.model)
+    model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
     try:
         (folder / PREVIEWS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,8 +145,8 @@ def run_resaturate(config: ResaturateConfig) -> Result:
     for path, stem in zip(config.photos, stems(config.photos, folder, config.n), strict=True):
         start = time.perf_counter()
         try:
-            row, plan = _do_photo(path, stem, folder, model, config)
-        except PhotoError as error:
+            row, plan = _do_photo(path, stem, folder, model, task, config)
+        except (PhotoError, DataError) as error:
             failures.append((path, str(error)))
             print(f"coembed: {error}", file=sys.stderr)
             continue
@@ -110,8 +155,8 @@ def run_resaturate(config: ResaturateConfig) -> Result:
         print(f"{path}: {len(row.results)} versions in {time.perf_counter() - start:.1f} s")
     if rows:
         write_sheets(folder, rows, config.seed)
-        write_page(folder, rows, _facts(config), _title(rows))
-        _write_settings(folder, config, records, failures)
+        write_page(folder, rows, _facts(config), _title(rows, config.made))
+        _write_settings(folder, config, task, records, failures)
         print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
     return Result(folder, tuple(rows), tuple(failures))
 
@@ -137,22 +182,16 @@ def stems(photos: Sequence[Path], folder: Path, n: int) -> list[str]:
     return found
 
 
-def _do_photo(path: Path, stem: str, folder: Path, model: CDVAE, config: ResaturateConfig) -> tuple[Row, Plan]:
+def _do_photo(
+    path: Path, stem: str, folder: Path, model: CDVAE, task: Task, config: BatchConfig
+) -> tuple[Row, Plan]:
     from coembed import edit
     from coembed.gallery import PREVIEWS, Row, Shown, write_preview
     from coembed.imaging.photo import read_photo, write_photo
 
     photo = read_photo(path)
     suffix = _suffix(photo, config.format)
-    plan, pictures = edit.versions(
-        photo,
-        model,
-        config.n,
-        config.seed,
-        strength=config.strength,
-        temperature=config.temperature,
-        distinct=not config.all,
-    )
+    plan, pictures = edit.versions(photo, model, task, config.options())
     files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
     previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
     original = f"{PREVIEWS}/{stem}-original.jpg"
@@ -190,7 +229,11 @@ def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
 
 
 def _write_settings(
-    folder: Path, config: ResaturateConfig, records: list[dict[str, Any]], failures: list[tuple[Path, str]]
+    folder: Path,
+    config: BatchConfig,
+    task: Task,
+    records: list[dict[str, Any]],
+    failures: list[tuple[Path, str]],
 ) -> None:
     import coembed
     from coembed.config import write_json
@@ -201,7 +244,7 @@ def _write_settings(
             "format": "coembed-samples",
             "version": 1,
             "coembed": coembed.__version__,
-            "task": "resaturation",
+            "task": task.name,
             "model": config.model,
             "seed": config.seed,
             "n": config.n,
@@ -214,15 +257,15 @@ def _write_settings(
     )
 
 
-def _facts(config: ResaturateConfig) -> dict[str, object]:
+def _facts(config: BatchConfig) -> dict[str, object]:
     choice = "plain draws" if config.all else "distinct kinds"
     facts: dict[str, object] = {"model": config.model, "seed": config.seed, "versions": f"{config.n}, {choice}"}
     return facts | {"strength": config.strength, "temperature": config.temperature}
 
 
-def _title(rows: Sequence[Row]) -> str:
+def _title(rows: Sequence[Row], made: str) -> str:
     name = rows[0].name if len(rows) == 1 else f"{len(rows)} photos"
-    return f"{name}, resaturated"
+    return f"{name}, {made}"
 
 
 def _default_folder(photos: Sequence[Path]) -> Path:

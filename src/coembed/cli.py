@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coembed.batch import BatchConfig
 
 _HELP = """\
 usage: coembed VERB ...
 
 Many distinct, plausible fields for one photo, learned from scattered pairs.
 
-  resaturate PHOTO...         n natural, different versions of each photo, at its own size
+  resaturate PHOTO...         n natural, different versions of each photo, at its own size: other saturations
+  relight PHOTO...            the same in other light
+  edit PHOTO... --model DIR   the same by a model of any task, your own included
   upsample PHOTO FIELD OUT    a low-resolution field at the photo's resolution, along its edges
   prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
   train                       a model from pairs
@@ -73,12 +79,29 @@ def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
 
 
 def _resaturate(arguments: list[str]) -> int:
+    from coembed.batch import ResaturateConfig
+
+    return _edited("resaturate", ResaturateConfig, arguments)
+
+
+def _relight(arguments: list[str]) -> int:
+    from coembed.batch import RelightConfig
+
+    return _edited("relight", RelightConfig, arguments)
+
+
+def _edit(arguments: list[str]) -> int:
+    from coembed.batch import EditConfig
+
+    return _edited("edit", EditConfig, arguments)
+
+
+def _edited(verb: str, config: type[BatchConfig], arguments: list[str]) -> int:
     import tyro
 
-    from coembed.batch import ResaturateConfig, run_resaturate
+    from coembed.batch import run_batch
 
-    config = tyro.cli(ResaturateConfig, prog="coembed resaturate", args=arguments)
-    return 1 if run_resaturate(config).failures else 0
+    return 1 if run_batch(tyro.cli(config, prog=f"coembed {verb}", args=arguments)).failures else 0
 
 
 def _upsample(arguments: list[str]) -> int:
@@ -131,6 +154,8 @@ def _doctor(arguments: list[str]) -> int:
 
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "resaturate": _resaturate,
+    "relight": _relight,
+    "edit": _edit,
     "upsample": _upsample,
     "prepare": _prepare,
     "train": _train,

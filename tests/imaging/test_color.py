@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from coembed.imaging.color import (
     hsv_to_rgb,
+    levels_to_linear,
     linear_to_srgb,
     rgb_to_hsv,
     saturation,
@@ -127,3 +128,10 @@ def test_wrong_shapes_are_named():
         value(np.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"expected \(2,\)"):
         with_saturation(np.zeros((2, 3)), np.zeros(3))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_levels_to_linear_is_the_curve_at_every_level(dtype):
+    top = np.iinfo(dtype).max
+    levels = np.arange(top + 1).astype(dtype).reshape(-1, 64)
+    assert (levels_to_linear(levels) == srgb_to_linear(levels / np.float32(top))).all()

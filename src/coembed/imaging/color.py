@@ -6,6 +6,9 @@ exact.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import cv2
 import numpy as np
 
 # IEC 61966-2-1: below the knee the curve is a straight line of slope 12.92.
@@ -29,6 +32,25 @@ def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
         _GAMMA
     )
     return np.where(x <= np.float32(_KNEE), x / np.float32(_SLOPE), curve)
+
+
+def levels_to_linear(levels: np.ndarray) -> np.ndarray:
+    """``srgb_to_linear`` of whole levels by a table, which is some times as fast.
+
+    Args:
+        levels: any shape, uint8 or uint16, sRGB-encoded.
+
+    Returns:
+        float32 of the same shape, [0, 1].
+    """
+    table = _linear_table(levels.dtype)
+    return cv2.LUT(levels, table) if levels.dtype == np.uint8 else np.take(table, levels)
+
+
+@lru_cache(maxsize=2)
+def _linear_table(dtype: np.dtype) -> np.ndarray:
+    top = np.iinfo(dtype).max
+    return srgb_to_linear(np.arange(top + 1, dtype=np.float32) / np.float32(top))
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Changes of a field applied to a photo at its own resolution.
+
+How is a matter of the task. Those in ``_STRIPWISE`` work on the photo's levels, strip by strip, and are fast at
+any size. Every other task goes through its own ``split`` and ``compose``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from coembed.errors import CoEmbedError, DataError
+from coembed.imaging.photo import Photo
+from coembed.imaging.recolor import add_saturation, hue_confidence, rows_of
+from coembed.imaging.relight import add_light
+from coembed.imaging.strips import thread_count
+from coembed.plan import split_layers, working_photo
+from coembed.tasks.relighting import GreyRelighting, Relighting
+from coembed.tasks.resaturation import Resaturation
+from coembed.tasks.task import Task
+from coembed.upsample.interpolate import Interpolator
+
+StripEdit = Callable[[slice, np.ndarray, list[np.ndarray]], None]
+"""Given the rows, (n, c, rows, w) changes of the field and n views of the results to fill."""
+
+_AT_ONCE = 4  # full-size results in memory together
+
+
+def render(
+    photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interpolator | None = None
+) -> Iterator[np.ndarray]:
+    """Applies changes of a field to a photo, a few at a time to bound memory.
+
+    Args:
+        photo: any size and depth.
+        task: what the field is.
+        deltas: (n, c, h, w) float32, low resolution, natural units of the field.
+        interpolator: prepared for the photo and (h, w); made here if there is none.
+
+    Yields:
+        n arrays like ``photo.pixels``. Where a delta is zero everywhere the pixels are the photo's own.
+
+    Raises:
+        DataError: a user's own task fails on the photo.
+    """
+    if interpolator is None:
+        interpolator = Interpolator(photo.pixels, (deltas.shape[-2], deltas.shape[-1]))
+    begin = _STRIPWISE.get(type(task))
+    if begin is None:
+        yield from _composed(photo, task, deltas, interpolator)
+        return
+    edit = begin(photo)
+    for start in range(0, len(deltas), _AT_ONCE):
+        yield from _by_strips(photo, deltas[start : start + _AT_ONCE], interpolator, edit)
+
+
+def _resaturating(photo: Photo) -> StripEdit:
+    confidence, size = hue_confidence(photo.pixels), photo.pixels.shape[:2]
+
+    def edit(rows: slice, delta: np.ndarray, out: list[np.ndarray]) -> None:
+        add_saturation(photo.pixels[rows], delta[:, 0], rows_of(confidence, rows, size), out)
+
+    return edit
+
+
+def _relighting(photo: Photo) -> StripEdit:
+    def edit(rows: slice, delta: np.ndarray, out: list[np.ndarray]) -> None:
+        add_light(photo.pixels[rows], delta[:, 0], out)
+
+    return edit
+
+
+_STRIPWISE: dict[type, Callable[[Photo], StripEdit]] = {
+    Resaturation: _resaturating,
+    Relighting: _relighting,
+    GreyRelighting: _relighting,
+}
+
+
+def _by_strips(
+    photo: Photo, deltas: np.ndarray, interpolator: Interpolator, edit: StripEdit
+) -> list[np.ndarray]:
+    results = [np.empty_like(photo.pixels, order="C") for _ in deltas]
+    workers = thread_count()
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for rows, delta in interpolator.strips(deltas):
+            if len(waiting) > workers:  # strips are large; the interpolator must not run far ahead
+                waiting.popleft().result()
+            waiting.append(pool.submit(edit, rows, delta, [result[rows] for result in results]))
+        for job in waiting:
+            job.result()
+    return results
+
+
+def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interpolator) -> Iterator[np.ndarray]:
+    """One result at a time: the photo and what composing with another field makes of it, less what composing
+    with its own field makes of it. So whatever ``compose`` loses by itself is not lost here."""
+    rgb = photo.as_float()
+    seen = working_photo(photo, task)
+    own = _full_size(task, rgb if seen is None else seen, photo)
+    base = _compose(task, rgb, own, photo)
+    top = np.float32(np.iinfo(photo.pixels.dtype).max)
+    for delta in deltas:
+        if not delta.any():
+            yield photo.pixels.copy()
+            continue
+        field = np.ascontiguousarray(interpolator(delta).transpose(1, 2, 0))
+        field += own
+        np.clip(field, task.field.low, task.field.high, out=field)
+        change = _compose(task, rgb, field, photo)
+        del field
+        change = change - base
+        change += rgb
+        yield np.rint(np.clip(change, 0, 1, out=change) * top).astype(photo.pixels.dtype)
+
+
+def _full_size(task: Task, rgb: np.ndarray, photo: Photo) -> np.ndarray:
+    """The photo's own field at the photo's size; bilinear from the working size, if the task has one."""
+    field = split_layers(task, rgb, photo.name)[1]
+    height, width = photo.pixels.shape[:2]
+    if field.shape[:2] == (height, width):
+        return field
+    planes = [
+        cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+        for plane in np.ascontiguousarray(field.transpose(2, 0, 1))
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def _compose(task: Task, rgb: np.ndarray, field: np.ndarray, photo: Photo) -> np.ndarray:
+    try:
+        composed = task.compose(rgb, field)
+    except CoEmbedError:
+        raise
+    except Exception as error:  # a user's own task: the photo it fails on is the first thing to know
+        raise DataError(f"{photo.name}: task {task.name!r} failed: {type(error).__name__}: {error}") from error
+    if composed.shape != rgb.shape:
+        raise DataError(
+            f"{photo.name}: task {task.name!r} composed shape {composed.shape}, expected {rgb.shape}"
+        )
+    return composed
