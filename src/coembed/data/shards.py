@@ -164,8 +164,8 @@ class PairStore:
         shards = []
         for number, start in enumerate(range(0, len(self), rows)):
             block = slice(start, start + rows)
-            arrays = [as_stored(self._gather(layer, block).numpy(), dtype, layer) for layer in _LAYERS]
-            shards.append(write_shard(folder, number, *arrays))
+            condition, field = (as_stored(self._gather(x, block).numpy(), dtype, x) for x in _LAYERS)
+            shards.append(write_shard(folder, number, condition, field))
         values = {f: getattr(i, f) for f in PairIndex.__dataclass_fields__}
         write_index(folder, PairIndex(**(values | {"dtype": dtype, "shards": tuple(shards)})))
 

@@ -33,8 +33,8 @@ def ucf101_splits(root: Path | str, split: int) -> dict[Literal["train", "val"],
 
     Raises:
         ConfigError: another split.
-        DataError: a folder or list is missing or malformed, a class is unknown, a group stands on both sides, or
-            not one clip of a list is there; the message names the file or the clip.
+        DataError: a folder or list is missing or malformed, a class is unknown, a group stands on both sides,
+            or not one clip of a list is there; the message names the file or the clip.
     """
     if split not in (1, 2, 3):
         raise ConfigError(f"split is {split}, expected 1, 2 or 3")
