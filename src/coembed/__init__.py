@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coembed.errors import CoEmbedError, ConfigError, DataError, ModelError, PhotoError, TrainingError
     from coembed.hub import from_pretrained, save_pretrained
     from coembed.model.cdvae import CDVAE
+    from coembed.motion import Motion, predict_motion
     from coembed.sampling import Sampler, Streams
     from coembed.tasks import Layer, Task, get_task, register_task, task_names
 
@@ -28,6 +29,7 @@ __all__ = [
     "DataError",
     "Layer",
     "ModelError",
+    "Motion",
     "PairStore",
     "PhotoError",
     "Sampler",
@@ -38,6 +40,7 @@ __all__ = [
     "from_pretrained",
     "get_task",
     "open_pairs",
+    "predict_motion",
     "register_task",
     "relight",
     "resaturate",
@@ -52,6 +55,7 @@ _HOMES = {
     "DataError": "coembed.errors",
     "Layer": "coembed.tasks",
     "ModelError": "coembed.errors",
+    "Motion": "coembed.motion",
     "PairStore": "coembed.data.shards",
     "PhotoError": "coembed.errors",
     "Sampler": "coembed.sampling",
@@ -61,6 +65,7 @@ _HOMES = {
     "from_pretrained": "coembed.hub",
     "get_task": "coembed.tasks",
     "open_pairs": "coembed.data.shards",
+    "predict_motion": "coembed.motion",
     "register_task": "coembed.tasks",
     "relight": "coembed.edit",
     "resaturate": "coembed.edit",

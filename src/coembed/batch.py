@@ -170,7 +170,7 @@ def stems(photos: Sequence[Path], folder: Path, n: int) -> list[str]:
     found: list[str] = []
     taken: set[str] = set()
     for photo in photos:
-        wanted = _shortened(photo.stem)
+        wanted = shortened(photo.stem)
         candidate, number = wanted, 1
         while candidate.casefold() in taken or any(
             f"{candidate}-{k}".casefold() in inputs for k in (*range(1, n + 1), "original")
@@ -225,7 +225,7 @@ def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
         {"file": shown.file, "draw": draw, "weight": weight}
         for shown, draw, weight in zip(row.results, plan.draws, plan.weights, strict=True)
     ]
-    return {"photo": _json_text(path), "width": width, "height": height, "samples": samples}
+    return {"photo": json_text(path), "width": width, "height": height, "samples": samples}
 
 
 def _write_settings(
@@ -252,7 +252,7 @@ def _write_settings(
             "temperature": config.temperature,
             "distinct": not config.all,
             "photos": records,
-            "failed": [{"photo": _json_text(path), "error": _json_text(text)} for path, text in failures],
+            "failed": [{"photo": json_text(path), "error": json_text(text)} for path, text in failures],
         },
     )
 
@@ -270,7 +270,7 @@ def _title(rows: Sequence[Row], made: str) -> str:
 
 def _default_folder(photos: Sequence[Path]) -> Path:
     more = f"-and-{len(photos) - 1}-more" if len(photos) > 1 else ""
-    return Path("out") / (_shortened(photos[0].stem) + more)
+    return Path("out") / (shortened(photos[0].stem) + more)
 
 
 def _check_inputs_safe(folder: Path, photos: Sequence[Path]) -> None:
@@ -288,11 +288,12 @@ def _stems_inside(photos: Sequence[Path], folder: Path) -> list[str]:
     return [photo.stem for photo in photos if photo.parent.resolve() in places]
 
 
-def _shortened(stem: str) -> str:
+def shortened(stem: str) -> str:
     """A stem that can be written anywhere: valid Unicode, and short enough for a suffix to follow."""
     text = stem.encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore")
     return text or "photo"
 
 
-def _json_text(value: object) -> str:
+def json_text(value: object) -> str:
+    """A value as text that JSON can hold, whatever bytes a file name is made of."""
     return str(value).encode("utf-8", "replace").decode()

@@ -18,6 +18,7 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   resaturate PHOTO...         n natural, different versions of each photo, at its own size: other saturations
   relight PHOTO...            the same in other light
   edit PHOTO... --model DIR   the same by a model of any task, your own included
+  motion FRAME...             n kinds of motion that may follow each frame: arrows, colours, flow, animations
   upsample PHOTO FIELD OUT    a low-resolution field at the photo's resolution, along its edges
   prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
   train                       a model from pairs
@@ -104,6 +105,14 @@ def _edited(verb: str, config: type[BatchConfig], arguments: list[str]) -> int:
     return 1 if run_batch(tyro.cli(config, prog=f"coembed {verb}", args=arguments)).failures else 0
 
 
+def _motion(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.motion_batch import MotionConfig, run_motion
+
+    return 1 if run_motion(tyro.cli(MotionConfig, prog="coembed motion", args=arguments)).failures else 0
+
+
 def _upsample(arguments: list[str]) -> int:
     import tyro
 
@@ -156,6 +165,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "resaturate": _resaturate,
     "relight": _relight,
     "edit": _edit,
+    "motion": _motion,
     "upsample": _upsample,
     "prepare": _prepare,
     "train": _train,
