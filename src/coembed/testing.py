@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coembed.tasks.task import Layer, Task, is_pointwise, working_size_of
+from coembed.tasks.task import Layer, Task, is_pointwise, settings_of, working_size_of
 
 
 def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
@@ -66,7 +66,7 @@ def _check_attributes(task: Task) -> None:
     longest = working_size_of(task)
     kept = longest is None or (isinstance(longest, int) and longest >= 1)
     _law(kept, f"task {task.name!r}: working_size is {longest!r}, expected a whole number of pixels or None")
-    settings = getattr(task, "settings", {})
+    settings = settings_of(task)
     try:
         kept = isinstance(settings, dict) and json.loads(json.dumps(settings, allow_nan=False)) == settings
     except (TypeError, ValueError):

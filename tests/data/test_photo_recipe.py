@@ -17,6 +17,7 @@ from coembed.imaging.color import linear_to_srgb, srgb_to_linear
 from coembed.imaging.photo import read_photo
 from coembed.imaging.resize import area_average
 from coembed.tasks import get_task
+from coembed.tasks.task import settings_of
 
 
 def prepare(src, dest, **options):
@@ -82,7 +83,7 @@ def test_relighting_is_prepared_and_what_decides_its_numbers_is_recorded(photos,
     prepare(photos(3), tmp_path / "x", task=task, views=2)
     index = read_index(tmp_path / "x/train")
     assert index.options["working_size"] == 256 and index.options["settings"]["step_at_128"] == 0.35
-    assert index.options["settings"] == json.loads(json.dumps(get_task(task).settings))
+    assert index.options["settings"] == json.loads(json.dumps(settings_of(get_task(task))))
     assert index.field.unit == "ln" and index.condition.channels == (3 if task == "relighting" else 1)
     pairs = open_pairs(tmp_path / "x", "train")
     assert len(pairs) == 6 and pairs.field(slice(None)).std() > 0.01

@@ -24,7 +24,7 @@ from coembed.data.workers import Item
 from coembed.errors import CoEmbedError, DataError
 from coembed.imaging.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
-from coembed.tasks.task import Layer, get_task, working_size_of
+from coembed.tasks.task import Layer, get_task, settings_of, working_size_of
 
 SMALLEST_CROP, LARGEST_CROP = 0.7, 0.95  # of a photo's sides
 
@@ -91,9 +91,8 @@ class PhotoRecipe:
         working_size = self.working_size or working_size_of(task)
         if working_size is not None:
             options["working_size"] = working_size
-        settings = getattr(task, "settings", None)
-        if settings:
-            options["settings"] = settings
+        if settings_of(task):
+            options["settings"] = settings_of(task)
         return options
 
     def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:

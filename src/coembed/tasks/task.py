@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Task(Protocol):
 
     Both functions are pure: they keep no state and leave their inputs as they were.
     A class may also have ``pointwise: bool`` (see ``is_pointwise``), ``working_size: int | None`` (see
-    ``working_size_of``) and ``settings: dict``, JSON values that decide its numbers, for the index of pairs.
+    ``working_size_of``) and ``settings: dict`` (see ``settings_of``), which go into the index of pairs.
     ``coembed.testing.check_task`` checks a class of your own against this contract.
     """
 
@@ -100,6 +100,11 @@ def is_pointwise(task: Task) -> bool:
 def working_size_of(task: Task) -> int | None:
     """The longer side that photos are reduced to before they are split; None, the default: they are not."""
     return getattr(task, "working_size", None)
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """JSON values, beyond layers and working size, that decide a task's numbers; none by default."""
+    return getattr(task, "settings", {})
 
 
 _TASKS: dict[str, Task] = {}
