@@ -6,6 +6,7 @@ import pytest
 from coembed.errors import DataError
 from coembed.imaging.color import linear_to_srgb, rgb_to_hsv, srgb_to_linear
 from coembed.imaging.intrinsic import decompose
+from coembed.imaging.relight import add_light
 from coembed.tasks import get_task
 from coembed.tasks.relighting import CEILING, FLOOR
 from coembed.tasks.task import is_pointwise, working_size_of
@@ -85,6 +86,18 @@ def test_blown_out_light_keeps_hue_and_saturation_and_order():
         ratio = srgb_to_linear(result) / srgb_to_linear(photo)
         assert np.ptp(ratio, axis=2).max() < 0.01 * ratio.max()
     assert (lit[0] <= lit[1] + 1e-6).all() and (lit[1] <= lit[2] + 1e-6).all()
+
+
+def test_it_agrees_with_what_whole_photos_get():
+    pixels = np.random.default_rng(5).integers(0, 256, (20, 25, 3), dtype=np.uint8)
+    rgb = (pixels / 255).astype(np.float32)
+    task = get_task("relighting")
+    own = task.split(rgb)[1]
+    for change in (-2.0, -0.3, 0.2, 1.0, 3.0):
+        whole = [np.empty_like(pixels)]
+        add_light(pixels, np.full((1, 20, 25), change, np.float32), whole)
+        lit = task.compose(rgb, own + np.float32(change))
+        assert np.abs(lit - whole[0] / 255).max() < 1 / 255
 
 
 def test_black_stays_black_in_any_light():
