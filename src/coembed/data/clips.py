@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +20,11 @@ from coembed.data.video import Video, open_video, read_frames
 from coembed.data.workers import Item, Pair
 from coembed.errors import PhotoError
 from coembed.imaging import flow
+from coembed.imaging.long_flow import HOPS, Via, frames_wanted, there_and_back
 from coembed.imaging.resize import area_average
 from coembed.tasks.motion import Motion
 from coembed.tasks.task import Layer, get_task
 
-Via = Literal["auto", "direct", "chain"]
-AUTO_HOPS = 4
 LONGEST_SIDE = 160
 TOLERANCE = 0.01  # of the frame's longer side, that a trusted point may miss its start by
 _ENOUGH = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
@@ -39,8 +38,8 @@ class ClipRecipe:
         task: ``"motion"``, or a photo task, which then sees the frames alone.
         size: (h, w) of both layers.
         samples: of a clip, equally spaced; fewer where a clip has not as many different frames.
-        via: how the flow over a second is found: by one match (``direct``), along every frame (``chain``), or
-            along a few frames a quarter of a second apart (``auto``).
+        via: how the flow over a second is found: in one match (``direct``), along every frame (``chain``), or
+            by the better of the two where the chain has few links (``auto``); see ``imaging.long_flow``.
         min_valid: share of the frame whose flow must be trusted, 0 to 1; else the pair is left out.
         longest_side: of the frames in pixels; larger ones are reduced before anything else.
         views: pairs a sample; those after the first are crops of it (see ``crop_of``).
@@ -84,7 +83,8 @@ class ClipRecipe:
             "fps": self.fps,
         }
         if self._moves:
-            options |= {"via": self.via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
+            via = f"auto, {HOPS} hops" if self.via == "auto" else self.via
+            options |= {"via": via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
         if self.views > 1:
             options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
         return options
@@ -109,7 +109,7 @@ class ClipRecipe:
             if not self._moves:
                 pairs += self._photo_pairs(name, frames[0])
                 continue
-            motion, valid = flow_over(frames, seconds)
+            motion, valid = flow_over(frames, seconds, self.via)
             rgb = frames[0].astype(np.float32) / np.float32(255)
             for v in range(self.views):
                 view = f"{name}#{v}" if v else name
@@ -168,21 +168,21 @@ class ClipRecipe:
         starts = sorted({round(i * last / max(self.samples - 1, 1)) for i in range(self.samples)})
         if not self._moves:
             return [[start] for start in starts]
-        hops = {"direct": 1, "auto": min(AUTO_HOPS, gap), "chain": gap}[self.via]
-        return [[start + round(i * gap / hops) for i in range(hops + 1)] for start in starts]
+        return [[start + n for n in frames_wanted(gap, self.via)] for start in starts]
 
 
-def flow_over(frames: list[np.ndarray], seconds: float) -> tuple[np.ndarray, np.ndarray]:
+def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.ndarray, np.ndarray]:
     """What moves from the first of these frames to the last, as in a second, and where that can be trusted.
 
     Args:
-        frames: two or more, (h, w, 3) uint8, in order of time: the way that trajectories are followed.
+        frames: those that ``frames_wanted`` names, (h, w, 3) uint8.
         seconds: from the first to the last.
+        via: see ``there_and_back``.
 
     Returns:
         motion (h, w, 2) float32, fractions of the frame a second, not clipped; valid (h, w) bool.
     """
-    there, back = flow.chain(frames), flow.chain(frames[::-1])
+    there, back = there_and_back(frames, via)
     h, w = there.shape[:2]
     valid = flow.validity(there, back, absolute=(TOLERANCE * max(h, w)) ** 2)
     return there / np.array([w * seconds, h * seconds], np.float32), valid

@@ -36,7 +36,7 @@ class PrepareUcf101:
     samples: int = 8
     """Frames a clip, equally spaced, 1 to 256."""
     via: Literal["auto", "direct", "chain"] = "auto"
-    """How motion over a second is found: in one match, along every frame, or (auto) along a few frames."""
+    """How motion over a second is found: in one match, along every frame, or (auto) the better of both."""
     min_valid: float = 0.5
     """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
     longest_side: int | None = None
@@ -72,7 +72,7 @@ class PrepareVideo:
     samples: int = 8
     """Frames a video, equally spaced, 1 to 256."""
     via: Literal["auto", "direct", "chain"] = "auto"
-    """How motion over a second is found: in one match, along every frame, or (auto) along a few frames."""
+    """How motion over a second is found: in one match, along every frame, or (auto) the better of both."""
     min_valid: float = 0.5
     """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
     longest_side: int | None = None

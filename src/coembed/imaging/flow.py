@@ -47,10 +47,29 @@ def estimate(frame0: np.ndarray, frame1: np.ndarray, method: str = "dis") -> np.
     if grey0.shape != grey1.shape:
         raise DataError(f"frame1 is {grey1.shape} rows and columns, expected {grey0.shape} as frame0")
     h, w = grey0.shape
-    below, right = max(0, _MIN_SIDE - h), max(0, _MIN_SIDE - w)
-    if below or right:
-        grey0, grey1 = (cv2.copyMakeBorder(g, 0, below, 0, right, cv2.BORDER_REPLICATE) for g in (grey0, grey1))
-    return np.ascontiguousarray(METHODS[method](grey0, grey1)[:h, :w])
+    return np.ascontiguousarray(METHODS[method](_bordered(grey0), _bordered(grey1))[:h, :w])
+
+
+def refine(frame0: np.ndarray, frame1: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """A flow that is known roughly, matched anew from there by ``dis``.
+
+    Args:
+        frame0, frame1: as for ``estimate``.
+        start: (h, w, 2), pixels, finite; left as it is.
+
+    Returns:
+        (h, w, 2) float32, pixels.
+
+    Raises:
+        DataError: as ``estimate``, or a start of another size.
+    """
+    grey0, grey1 = _grey(frame0, "frame0"), _grey(frame1, "frame1")
+    if not grey0.shape == grey1.shape == start.shape[:2]:
+        raise DataError(f"frames are {grey0.shape} and {grey1.shape}, start {start.shape}, expected one size")
+    h, w = grey0.shape
+    grey0, grey1, first = (_bordered(a) for a in (grey0, grey1, np.array(start, np.float32)))
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.ascontiguousarray(dis.calc(grey0, grey1, first)[:h, :w])
 
 
 def chain(frames: Iterable[np.ndarray], method: str = "dis") -> np.ndarray:
@@ -251,6 +270,14 @@ def _inside(flow: np.ndarray) -> np.ndarray:
     x, y = _targets(flow)
     h, w = flow.shape[:2]
     return (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+
+
+def _bordered(layer: np.ndarray) -> np.ndarray:
+    """The layer with its lower and right borders repeated until no side is below what DIS needs."""
+    below, right = (max(0, _MIN_SIDE - side) for side in layer.shape[:2])
+    if not below and not right:
+        return layer
+    return cv2.copyMakeBorder(layer, 0, below, 0, right, cv2.BORDER_REPLICATE)
 
 
 def _grey(frame: np.ndarray, name: str) -> np.ndarray:
