@@ -2,8 +2,8 @@
 
 What is followed from frame to frame is lost behind whatever hides it, and its errors add up; what is matched
 across the whole step at once is lost if it moved far. So both are done, the first along a few frames only, and
-once more refined by a match that starts from it. Each pixel takes what, followed there and back, ends nearest to
-its start. ``benchmarks/flow.py`` compares the ways on real clips.
+once more refined by a match that starts from it. Each pixel takes what, followed there and back, ends nearest
+to its start. ``benchmarks/flow.py`` compares the ways on real clips.
 """
 
 from __future__ import annotations
