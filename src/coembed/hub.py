@@ -33,7 +33,14 @@ BUNDLED = Path(__file__).parent / "weights"
 Dtype = Literal["float32", "float16"]
 
 # Where the model class and its config class of every kind live; imported when a model of that kind is met.
-_KINDS: dict[str, tuple[str, str, str]] = {"cdvae": ("coembed.model.cdvae", "CDVAE", "CDVAEConfig")}
+_KINDS: dict[str, tuple[str, str, str]] = {
+    "cdvae": ("coembed.model.cdvae", "CDVAE", "CDVAEConfig"),
+    "cvae": ("coembed.baselines.cvae", "CVAE", "CVAEConfig"),
+    "regression": ("coembed.baselines.mean", "MeanRegression", "MeanConfig"),
+    "nearest": ("coembed.baselines.stored_nearest", "NearestModel", "NearestConfig"),
+    "random": ("coembed.baselines.stored", "RandomModel", "RandomConfig"),
+    "linear-gaussian": ("coembed.baselines.stored", "LinearGaussianModel", "LinearGaussianConfig"),
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def save_pretrained(
         task: name of the task, e.g. ``"resaturation"``.
         card: the text of README.md; None leaves whatever card is there.
         dtype: of the stored matrices and kernels. ``"float16"`` halves the file; vectors and scalars, which
-            hold the statistics, stay float32.
+            hold the statistics, stay float32. What a model itself holds in float16 stays so.
 
     Returns:
         The folder.
@@ -170,6 +177,19 @@ def read_header(folder: str | Path) -> ModelHeader:
     return header
 
 
+def class_for(config: Any) -> Any:
+    """The model class that a frozen config of a registered kind belongs to.
+
+    Raises:
+        ModelError: a config of no registered kind.
+    """
+    for kind in _KINDS:
+        model_class, config_class = _classes(kind)
+        if type(config) is config_class:
+            return model_class
+    raise ModelError(f"{type(config).__name__} is the config of no kind of model; kinds: {', '.join(_KINDS)}")
+
+
 def _kind_of(model: nn.Module) -> str:
     for kind in _KINDS:
         if type(model) is _classes(kind)[0]:
@@ -200,7 +220,8 @@ def _stored(name: str, tensor: Tensor, dtype: Dtype) -> Tensor:
     tensor = tensor.detach().cpu().contiguous().clone()  # a clone each: safetensors refuses shared memory
     if not tensor.is_floating_point():
         return tensor
-    stored = tensor.to(torch.float16) if dtype == "float16" and tensor.dim() >= 2 else tensor.to(torch.float32)
+    half = tensor.dtype == torch.float16 or (dtype == "float16" and tensor.dim() >= 2)
+    stored = tensor.to(torch.float16 if half else torch.float32)
     if not bool(torch.isfinite(stored).all()):
         largest = float(tensor.abs().max())
         raise ModelError(f"{name}: not finite as {stored.dtype} (largest magnitude {largest:g}); not saved")

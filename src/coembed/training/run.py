@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,17 +15,16 @@ from coembed.errors import ConfigError, DataError
 from coembed.training.batches import Subset, spread
 from coembed.training.config import TrainConfig
 from coembed.training.fit import fit
+from coembed.training.fitted import fit_at_once
+from coembed.training.presets import preset_config
 from coembed.training.record import saved_model
 from coembed.training.trainable import Pairs
-
-if TYPE_CHECKING:
-    from coembed.model.cdvae import CDVAEConfig
 
 HELD_OUT = 0.05  # of the pairs, where there is no val split
 
 
 def run_train(config: TrainConfig) -> Path:
-    """Trains a CDVAE as the options say.
+    """Trains the model that the options name; one without training steps is fitted at once.
 
     Args:
         config: the options; see ``TrainConfig``.
@@ -38,8 +37,7 @@ def run_train(config: TrainConfig) -> Path:
         DataError: pairs that are missing, damaged or too few.
         TrainingError: see ``fit``.
     """
-    from coembed.hub import save_pretrained
-    from coembed.model.cdvae import CDVAE
+    from coembed.hub import class_for, save_pretrained
 
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
@@ -51,22 +49,32 @@ def run_train(config: TrainConfig) -> Path:
             "is wrong; use --no-flips, or prepare the pairs again"
         )
     model_config = resolve_model(config, store)
+    model_class = class_for(model_config)
+
+    def save(trained: Any, folder: Path) -> None:
+        save_pretrained(trained, folder, task=index.task, card=None)
+
+    ranges = ((index.condition.low, index.condition.high), (index.field.low, index.field.high))
+    if hasattr(model_class, "fit"):
+        return fit_at_once(
+            model_class, model_config, train, validation, config, save=save, task=index.task, ranges=ranges
+        )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
-        model = CDVAE(model_config)
+        model = model_class(model_config)
     return fit(
         model,
         train,
         validation,
         config,
-        save=lambda trained, folder: save_pretrained(trained, folder, task=index.task, card=None),
+        save=save,
         task=index.task,
-        ranges=((index.condition.low, index.condition.high), (index.field.low, index.field.high)),
+        ranges=ranges,
         vectors=(index.condition.vector, index.field.vector),
     )
 
 
-def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
+def resolve_model(config: TrainConfig, store: PairStore) -> Any:
     """The model's config: the preset for the pairs' shapes, with the options of ``config.model`` replaced.
 
     Samples are clipped to the range of the task's field. A resumed run keeps the config it began with, even if
@@ -75,19 +83,18 @@ def resolve_model(config: TrainConfig, store: PairStore) -> CDVAEConfig:
     Raises:
         ConfigError: an unknown preset or option, or a value of the wrong type.
     """
-    from coembed.model.cdvae import CDVAEConfig
-    from coembed.model.presets import preset
-
-    if config.resume:
-        return from_dict(CDVAEConfig, saved_model(config.out), f"{Path(config.out) / 'run.json'}: model")
     height, width = store.index.size
     shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
-    values = to_dict(preset(config.preset, *shapes))
-    if store.index.task != "custom":  # a task's range holds for every field; a user's own was only measured
+    named = preset_config(config.preset, *shapes)
+    if config.resume:
+        return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model")
+    values = to_dict(named)
+    # A task's range holds for every field; a user's own was only measured.
+    if "clip" in values and store.index.task != "custom":
         values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
         _replace(values, *parse_option(option))
-    return from_dict(CDVAEConfig, values, "model")
+    return from_dict(type(named), values, "model")
 
 
 def parse_option(option: str) -> tuple[str, Any]:
