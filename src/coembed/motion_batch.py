@@ -55,7 +55,7 @@ class MotionConfig:
     animation_frames: int = 24
     """Their length, at 20 frames a second."""
     flo: tyro.conf.FlagCreatePairsOff[bool] = True
-    """Write the flows: 8 bytes a pixel of the frame, each. Otherwise pictures and animations only."""
+    """Leave out the .flo files, which take 8 bytes a pixel of the frame, each."""
     model: str = "motion"
     """A bundled model, a model or run folder, or a hub id owner/name."""
     out: Path | None = None
