@@ -150,7 +150,9 @@ def test_tables_have_the_papers_columns_times_100():
     assert cells["Var"] == f"{100 * one.summary()['variance'].value:.2f}"
     compared = markdown_comparison([one, other], one).splitlines()
     assert compared[2].startswith("| one | 1.000 | 1.000 | 1.000 |") and "+0.000 ± 0.000" in compared[2]
-    assert set(one.summary()) == set(METRICS)
+    usual = {"variance", "energy", "multiscale_energy", "crps", "spread_skill", "sharpness"}
+    usual |= {f"best_{n}" for n in (1, 3, 10, 30, 60, 100)} | {f"coverage_{level}" for level in (50, 80, 90)}
+    assert set(one.summary()) == usual <= set(METRICS)
     entry = summaries([one, other], "one")[1]
     assert entry["ratio"]["energy"]["value"] > 1
 

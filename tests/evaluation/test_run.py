@@ -41,6 +41,44 @@ def test_a_model_and_the_simple_samplers_end_in_one_json(folder, capsys):
     assert by_name["mine"]["energy"] == by_name["random fields"]["energy"]
 
 
+def test_everything_asked_for_is_on_screen_and_in_the_files(folder, capsys):
+    paths = {option: str(folder / f"out.{option}") for option in ("json", "csv", "latex")}
+    config = EvaluateConfig(
+        "mine",
+        str(folder / "pairs"),
+        samples=5,
+        baselines=True,
+        scores="full",
+        particles=3,
+        intervals=True,
+        **paths,
+    )
+    run_evaluate(config)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "novelty" in shown and "real pairs" in shown and "-log p(field | condition), 12 photos" in shown
+    data = json.loads((folder / "out.json").read_text(), parse_constant=pytest.fail)
+    assert data["intervals"]["mine"]["crps"]["low"] < data["samplers"][0]["summary"]["crps"]["value"]
+    compared = {(c["other"], c["metric"]) for c in data["comparisons"]}
+    assert ("linear-Gaussian", "energy") in compared and ("linear-Gaussian", "variogram") in compared
+    assert [entry["name"] for entry in data["likelihood"]] == ["linear-Gaussian"]
+    assert data["likelihood"][0]["exact"] and len(data["likelihood"][0]["bound_per_photo"]) == 12
+    assert data["samplers"][0]["summary"]["novelty"]["value"] < 0.01  # training fields, clipped
+    rows = (folder / "out.csv").read_text().splitlines()
+    assert len(rows) == 1 + 1 + len(SIMPLE) and "nll_bits_per_dim" in rows[0]
+    assert "\\midrule" in (folder / "out.latex").read_text()
+
+
+def test_a_second_model_is_compared_photo_by_photo(folder, capsys):
+    path = folder / "out.json"
+    pairs = str(folder / "pairs" / "val")
+    config = EvaluateConfig("runs/mine", pairs, against="other/mine", samples=4, json=str(path))
+    assert [e.name for e in run_evaluate(config)] == ["mine", "other/mine"]
+    assert "mine less other/mine, energy: +0" in capsys.readouterr().out
+    found = {c["metric"]: c for c in json.loads(path.read_text())["comparisons"]}
+    assert found["energy"]["difference"]["high"] == 0 and found["energy"]["wins"] == 0.5
+    assert "spread_skill" in found and "epe_1" not in found
+
+
 def test_without_baselines_the_training_pairs_are_not_needed(folder):
     pairs = str(folder / "pairs" / "val")
     assert len(run_evaluate(EvaluateConfig("mine", pairs, samples=3, limit=5))) == 1

@@ -41,7 +41,7 @@ def coverage(samples: Tensor, truth: Tensor, levels: Sequence[float] = (0.5, 0.8
     for level in levels:
         if not 0 < level < 1:
             raise ConfigError(f"levels: got {level}, expected a number between 0 and 1")
-    low, high = _cells(samples, truth)
+    low, high = cells(samples, truth)
     covered = {}
     for level in levels:
         left, right = (1 - level) / 2, (1 + level) / 2
@@ -107,10 +107,11 @@ def reliability_index(histogram: Tensor) -> Tensor:
     return (histogram - 1 / histogram.shape[-1]).abs().sum(-1)
 
 
-def _cells(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def cells(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of the unit interval that every value's rank allows: ``(low, high)``, each like ``truth``."""
     below, equal = _below_and_equal(samples, truth)
-    cells = len(samples) + 1
-    return below.double() / cells, (below + equal + 1).double() / cells
+    ranks = len(samples) + 1
+    return below.double() / ranks, (below + equal + 1).double() / ranks
 
 
 def _below_and_equal(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from coembed.baselines.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.evaluation import calibration, metrics
+from coembed.evaluation import calibration, extended, metrics
 from coembed.evaluation.report import BEST_OF, LEVELS, SCALES, Evaluation
 from coembed.sampling import Sampler, Streams
 
@@ -27,6 +28,9 @@ def evaluate(
     seed: int = 0,
     batch: int | None = None,
     clip: tuple[float, float] | None = None,
+    scores: Literal["basic", "full"] = "basic",
+    vector: bool = False,
+    training: Pairs | tuple[Tensor, Tensor] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Evaluation:
     """Draws samples for the first ``limit`` conditions and scores them against their fields.
@@ -43,6 +47,10 @@ def evaluate(
         seed: of every draw.
         batch: conditions drawn for together; by default as many as keep their samples within 64 MiB.
         clip: (low, high) that samples are clipped to before they are scored.
+        scores: ``full`` adds the scores of ``extended`` (two samples or more); scoring then takes three times
+            as long.
+        vector: the two channels of a field are parts of one displacement: end-point errors are added.
+        training: the pairs that the sampler was trained on; ``full`` then adds the distance to the nearest.
         progress: called with the number of conditions done since its last call.
 
     Returns:
@@ -60,6 +68,9 @@ def evaluate(
     _, channels, height, width = pairs.field(slice(0, 1)).shape
     if batch is None:
         batch = max(1, _BATCH_VALUES // (samples * channels * height * width))
+    full = scores == "full" and samples > 1
+    novelty = extended.Novelty(as_pairs(training)) if full and training is not None else None
+    sets = extended.PairSets(pairs, count) if full else None
     columns: dict[str, list[Tensor]] = {}
     sampling = scoring = 0.0
     for start in range(0, count, batch):
@@ -72,12 +83,23 @@ def evaluate(
         _check(drawn, (samples, *truth.shape), start, name)
         if clip is not None:
             drawn = drawn.clamp(*clip)
-        for key, values in _score(drawn, truth).items():
+        found = _score(drawn, truth)
+        if vector:
+            found |= _displacements(drawn, truth)
+        if full:
+            found |= extended.scores(drawn, truth)
+        for key, values in found.items():
             columns.setdefault(key, []).append(values)
+        if novelty is not None:
+            novelty.add(drawn, truth)
+        if sets is not None:
+            sets.add(condition, drawn, truth)
         sampling += drawn_at - begun
         scoring += time.perf_counter() - drawn_at
         if progress is not None:
             progress(len(truth))
+    if novelty is not None:
+        columns |= {key: [values] for key, values in novelty.columns().items()}
     names = getattr(pairs, "names", None) or [str(i) for i in range(count)]
     return Evaluation(
         name=name,
@@ -90,6 +112,7 @@ def evaluate(
         scoring_seconds=round(scoring, 3),
         names=tuple(names[:count]),
         values={key: tuple(_digits(torch.cat(parts))) for key, parts in columns.items()},
+        sets={} if sets is None else sets.result(),
     )
 
 
@@ -110,6 +133,13 @@ def _score(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
     scores |= {"variance": metrics.grid_variance(drawn), "crps": metrics.crps(drawn, truth)}
     scores |= {"spread": spread, "skill": skill}
     return scores | {f"coverage_{round(100 * level)}": values for level, values in covered.items()}
+
+
+def _displacements(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    count = len(drawn)
+    best = metrics.best_end_point_error(drawn, truth, [n for n in (1, *BEST_OF) if n <= count])
+    of_mean = metrics.end_point_errors(drawn.mean(0, keepdim=True), truth)[0]
+    return {**{f"epe_{n}": values for n, values in best.items()}, "epe_mean": of_mean}
 
 
 def _digits(column: Tensor) -> list[float]:

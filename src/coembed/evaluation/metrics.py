@@ -40,11 +40,40 @@ def best_of_n(samples: Tensor, truth: Tensor, ns: Sequence[int] = (3, 10, 30, 60
         ConfigError: an n above the number of samples, or below 1.
         DataError: shapes that do not fit.
     """
-    count = check_samples(samples, truth)
+    check_samples(samples, truth)
+    return _expected_least(squared_errors(samples, truth), ns)
+
+
+def end_point_errors(samples: Tensor, truth: Tensor) -> Tensor:
+    """Mean length of the difference between two displacement fields, every sample, shape (n, batch).
+
+    Args:
+        samples: (n, batch, 2, h, w): channels are the parts of one vector a pixel.
+        truth: (batch, 2, h, w).
+    """
+    check_samples(samples, truth)
+    return torch.stack([(s - truth).norm(dim=1).flatten(1).mean(1) for s in samples])
+
+
+def best_end_point_error(
+    samples: Tensor, truth: Tensor, ns: Sequence[int] = (1, 3, 10, 30, 60, 100)
+) -> dict[int, Tensor]:
+    """End-point error of the best of n samples, (batch,) for every n in ``ns``, as in ``best_of_n``.
+
+    Raises:
+        ConfigError: an n above the number of samples, or below 1.
+        DataError: shapes that do not fit.
+    """
+    return _expected_least(end_point_errors(samples, truth), ns)
+
+
+def _expected_least(errors: Tensor, ns: Sequence[int]) -> dict[int, Tensor]:
+    """Mean over every subset of n rows of the least of them; errors (count, batch) to (batch,) for every n."""
+    count = len(errors)
     for n in ns:
         if not 1 <= n <= count:
             raise ConfigError(f"ns: best of {n} needs at least {max(n, 1)} samples, got {count} samples")
-    ordered = squared_errors(samples, truth).double().sort(dim=0).values
+    ordered = errors.double().sort(dim=0).values
     best = {}
     for n in ns:
         subsets = math.comb(count, n)

@@ -34,12 +34,24 @@ class EvaluateConfig:
     """Clip the samples of every sampler to the field's range before they are scored."""
     baselines: bool = False
     """Score random fields, nearest neighbours and a linear-Gaussian too, fitted on the training pairs."""
+    against: str | None = None
+    """Another model, scored on the same photos with the same seed and compared photo by photo."""
+    scores: Literal["basic", "full"] = "basic"
+    """full adds variogram score, rank histograms, spectrum, precision and recall of pairs, novelty."""
+    particles: int = 0
+    """Bound the likelihood with this many particles, for every sampler that has a density; 0 leaves it out."""
+    intervals: bool = False
+    """Bootstrap 95% confidence intervals, and those of paired differences, in the JSON file and on screen."""
     json: str | None = None
     """File for all numbers, those of every photo included."""
+    csv: str | None = None
+    """File for every number of every sampler with its standard error, one row a sampler."""
+    latex: str | None = None
+    """File for the main table as LaTeX."""
     threads: int = 0
     """CPU threads; 0 leaves torch's own choice."""
 
     def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("samples", 1), ("threads", 0)):
+        for name, least in (("limit", 1), ("samples", 1), ("threads", 0), ("particles", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")

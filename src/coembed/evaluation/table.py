@@ -25,6 +25,28 @@ _COLUMNS = [
     *[(f"cover {round(100 * level)}", f"coverage_{round(100 * level)}", 1, 2) for level in LEVELS],
     ("sharpness", "sharpness", 1, 2),
 ]
+_EPE = [*[(f"EPE n={n}", f"epe_{n}", 1, 4) for n in (1, *BEST_OF)], ("EPE of mean", "epe_mean", 1, 4)]
+_MORE = [
+    ("VS", "variogram", 1, 4),
+    ("ranks", "reliability", 1, 2),
+    ("average rank", "average_rank", 1, 2),
+    ("band depth", "band_depth", 1, 2),
+    *[(f"{b}-{2 * b} px", f"power_{b}px", 1, 2) for b in (2, 4, 8, 16)],
+    ("precision", "precision", 1, 2),
+    ("density", "density", 1, 2),
+    ("recall", "recall", 1, 2),
+    ("coverage", "coverage", 1, 2),
+    ("novelty", "novelty", 1, 2),
+]
+_MORE_NOTES = (
+    "VS: variogram score, lower is better. Ranks of pixels, average rank and band depth of fields: reliability "
+    "indices, 0 if calibrated; {photos} calibrated photos come to about {chance:.2f} by chance in the latter "
+    "two. Power by wavelength over that of real fields, 1 is right. Precision to coverage: generated pairs of "
+    "condition and field of half the photos against real pairs of the other half; the last row puts real pairs "
+    "in their place. "
+    "Novelty: distance to the nearest training field over the real fields', 0 for copies."
+)
+REAL = "real pairs"
 _COMPARED = [
     ("n=3", "best_3", 3),
     ("n=100", "best_100", 3),
@@ -44,6 +66,49 @@ def rich_table(evaluations: Sequence[Evaluation]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def more_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """The numbers of the full set and end-point errors, one row a sampler; None where there are none."""
+    rows = more_rows(evaluations)
+    if not rows:
+        return None
+    first = evaluations[0]
+    table = Table(caption=_more_notes(first) if first.sets or "variogram" in first.values else None)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def more_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Head and rows of the full set, with the columns that some sampler has; empty where none has any."""
+    summaries = [e.summary() for e in evaluations]
+    columns = [column for column in (*_EPE, *_MORE) if any(column[1] in summary for summary in summaries)]
+    if not columns:
+        return []
+    real = {key.removeprefix("real_"): value for key, value in summaries[0].items() if key.startswith("real_")}
+    named = [(e.name, summary) for e, summary in zip(evaluations, summaries, strict=True)]
+    rows = [["Sampler", *[head for head, _, _, _ in columns]]]
+    for name, summary in [*named, *([(REAL, real)] if real else [])]:
+        cells = [
+            f"{factor * summary[metric].value:.{digits}f}" if metric in summary else "–"
+            for _, metric, factor, digits in columns
+        ]
+        rows.append([name, *cells])
+    return rows
+
+
+def _more_notes(evaluation: Evaluation) -> str:
+    # Ten bins of about 0.1 +- sqrt(0.09 / photos), mean absolute deviation 0.8 of that.
+    chance = 10 * 0.8 * (0.09 / evaluation.conditions) ** 0.5
+    return _MORE_NOTES.format(photos=evaluation.conditions, chance=chance)
+
+
+def table_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Head and rows of the main table."""
+    return _cells(evaluations)
 
 
 def markdown_table(evaluations: Sequence[Evaluation]) -> str:

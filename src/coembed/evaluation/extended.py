@@ -1,0 +1,111 @@
+"""The scores beyond the usual ones: they cost twice as much again, so they are taken when asked for."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from coembed.baselines.pairs import Pairs
+from coembed.evaluation import manifold, ranks, spectrum
+from coembed.evaluation.report import BINS
+from coembed.evaluation.variogram import variogram_score
+
+SET_LIMIT = 10_000  # photos whose pairs are compared as sets: tables of distances grow with the square
+_FITTED = 2_000  # real pairs that the directions of a comparison of sets are fitted on
+_WAITING = 1_024  # fields looked up among the training fields at a time
+
+
+def scores(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Columns of the full set for a batch of photos, (batch,) each.
+
+    Args:
+        drawn: (n, batch, c, h, w), n >= 2.
+        truth: (batch, c, h, w).
+    """
+    found: dict[str, Tensor] = {}
+    if max(truth.shape[-2:]) > 1:
+        found["variogram"] = variogram_score(drawn, truth)
+    bins = ranks.rank_bins(drawn, truth)
+    found |= {f"rank_{i}": bins[:, i] for i in range(BINS)}
+    for name, (low, high) in ranks.multivariate_ranks(drawn, truth).items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    for band, (of_samples, of_truth) in spectrum.band_power(drawn, truth).items():
+        found |= {f"power_samples_{band}px": of_samples, f"power_truth_{band}px": of_truth}
+    return found
+
+
+class Novelty:
+    """Distances of samples and truths to the nearest training fields, gathered so that few passes do.
+
+    Args:
+        training: the pairs that the sampler was trained on.
+    """
+
+    def __init__(self, training: Pairs):
+        self._training = training
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._done: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, drawn: Tensor, truth: Tensor) -> None:
+        """Takes the first sample of every photo."""
+        self._waiting.append((drawn[0].clone(), truth))
+        if sum(len(fields) for fields, _ in self._waiting) >= _WAITING:
+            self._look_up()
+
+    def columns(self) -> dict[str, Tensor]:
+        """``nearest_samples`` and ``nearest_truth`` of all photos so far, in order."""
+        self._look_up()
+        of_samples, of_truth = (torch.cat(parts) for parts in zip(*self._done, strict=True))
+        return {"nearest_samples": of_samples, "nearest_truth": of_truth}
+
+    def _look_up(self) -> None:
+        if not self._waiting:
+            return
+        fields = torch.cat([part for pair in zip(*self._waiting, strict=True) for part in pair])
+        distance = manifold.nearest_distance(fields, self._training)
+        self._done.append((distance[: len(distance) // 2], distance[len(distance) // 2 :]))
+        self._waiting = []
+
+
+class PairSets:
+    """Features of real and generated pairs, 512 bytes a photo; every second photo lends its generated pair.
+
+    Args:
+        pairs: what is scored.
+        count: how many of them are scored, from the first.
+    """
+
+    def __init__(self, pairs: Pairs, count: int):
+        self._limit = min(count, SET_LIMIT)
+        fitted = min(self._limit, _FITTED)
+        # Evenly spread, and photos of the reference half alone: real and generated pairs of the other half are
+        # then both new to the directions that they are judged in.
+        rows = torch.arange(fitted) * self._limit // max(fitted, 1) // 2 * 2
+        self._features = (
+            manifold.PairFeatures.fit(pairs.condition(rows), pairs.field(rows)) if count > 1 else None
+        )
+        self._real: list[Tensor] = []
+        self._drawn: list[Tensor] = []
+        self._seen = 0
+
+    def add(self, condition: Tensor, drawn: Tensor, truth: Tensor) -> None:
+        """Takes the first sample of every photo."""
+        take = max(0, min(len(truth), self._limit - self._seen))
+        self._seen += len(truth)
+        if take and self._features is not None:
+            self._real.append(self._features(condition[:take], truth[:take]))
+            self._drawn.append(self._features(condition[:take], drawn[0, :take]))
+
+    def result(self, neighbours: int = manifold.NEIGHBOURS) -> dict[str, tuple[float, ...]]:
+        """Every measure's mean and standard error, and those of real pairs; empty for fewer than 12 photos."""
+        if min(self._seen, self._limit) < 2 * (neighbours + 1):
+            return {}
+        real, drawn = torch.cat(self._real), torch.cat(self._drawn)
+        found: dict[str, tuple[float, ...]] = {}
+        for prefix, judged in (("", drawn), ("real_", real)):
+            for key, values in manifold.prdc(real[::2], judged[1::2], neighbours).items():
+                error = float(values.std()) / math.sqrt(len(values))
+                found[prefix + key] = (float(values.mean()), error)
+        return found
