@@ -225,7 +225,7 @@ h1 {{ font-size: 1.6rem; margin: 0 0 .4rem; letter-spacing: -.01em; }}
 h2 {{ font-size: 1.05rem; margin: 2.2rem 0 .8rem; overflow-wrap: anywhere; }}
 ul {{ list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: 0; padding: 0; }}
 li span, figcaption span, footer {{ color: var(--soft); }}
-.grid {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 260px), 1fr)); }}
+.grid {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 220px), 1fr)); }}
 figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   overflow: hidden; }}
 figure.original {{ border-color: var(--soft); }}

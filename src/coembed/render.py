@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from coembed.errors import CoEmbedError, DataError
+from coembed.imaging.guided import guided_filter
 from coembed.imaging.photo import Photo
 from coembed.imaging.recolor import add_saturation, hue_confidence, rows_of
 from coembed.imaging.relight import add_light
@@ -28,6 +30,9 @@ StripEdit = Callable[[slice, np.ndarray, list[np.ndarray]], None]
 """Given the rows, (n, c, rows, w) changes of the field and n views of the results to fill."""
 
 _AT_ONCE = 4  # full-size results in memory together
+# Of the guided filter on changes of light. Chosen by eye: at 32 cells skies lose their blotches, and of the
+# changes' standard deviation 3 to 8% goes, on three photos.
+_REACH, _SOFTNESS = 1 / 16, 1e-3  # radius as a share of the field's shorter side; variance of an even place
 
 
 def render(
@@ -49,11 +54,11 @@ def render(
     """
     if interpolator is None:
         interpolator = Interpolator(photo.pixels, (deltas.shape[-2], deltas.shape[-1]))
-    begin = _STRIPWISE.get(type(task))
-    if begin is None:
+    way = _STRIPWISE.get(type(task))
+    if way is None:
         yield from _composed(photo, task, deltas, interpolator)
         return
-    edit = begin(photo)
+    deltas, edit = way.prepare(photo, deltas), way.begin(photo)
     for start in range(0, len(deltas), _AT_ONCE):
         yield from _by_strips(photo, deltas[start : start + _AT_ONCE], interpolator, edit)
 
@@ -74,10 +79,29 @@ def _relighting(photo: Photo) -> StripEdit:
     return edit
 
 
-_STRIPWISE: dict[type, Callable[[Photo], StripEdit]] = {
-    Resaturation: _resaturating,
-    Relighting: _relighting,
-    GreyRelighting: _relighting,
+def _along_photo(photo: Photo, deltas: np.ndarray) -> np.ndarray:
+    """Changes of light without the grain that samples have, which shows as blotches in even places like skies."""
+    height, width = deltas.shape[-2:]
+    small = cv2.resize(photo.pixels, (width, height), interpolation=cv2.INTER_AREA)
+    guide = small / np.float32(np.iinfo(small.dtype).max)
+    return guided_filter(deltas, guide, max(1, round(min(height, width) * _REACH)), _SOFTNESS)
+
+
+def _unchanged(_: Photo, deltas: np.ndarray) -> np.ndarray:
+    return deltas
+
+
+class _Way(NamedTuple):
+    """How a task's changes reach a photo: what is done to them first, and to a strip of the photo then."""
+
+    begin: Callable[[Photo], StripEdit]
+    prepare: Callable[[Photo, np.ndarray], np.ndarray] = _unchanged
+
+
+_STRIPWISE: dict[type, _Way] = {
+    Resaturation: _Way(_resaturating),
+    Relighting: _Way(_relighting, _along_photo),
+    GreyRelighting: _Way(_relighting, _along_photo),
 }
 
 
