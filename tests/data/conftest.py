@@ -1,8 +1,13 @@
-"""Folders of small photos, made anew for each test."""
+"""Folders of small photos, made anew for each test; makes ``clip_files.py`` importable."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ def test_images_and_flow_come_through_in_natural_units(pairs):
         store.field([3])[0].numpy(), flow_of(pairs / "f" / "3.flo").transpose(2, 0, 1)
     )
     field = store.index.field
-    assert (field.channels, field.unit) == (2, "px/frame")
+    assert (field.channels, field.unit, field.vector) == (2, "px/frame", True)
+    assert not store.index.condition.vector
     assert (field.low, field.high) == (store.field(slice(None)).min(), store.field(slice(None)).max())
     assert store.index.source.name == "c -> f" and store.index.task == "custom"
 

@@ -155,3 +155,20 @@ def test_open_pairs_finds_a_store_or_a_split_or_says_what_is_there(folder, tmp_p
         open_pairs(tmp_path / "both", "train")
     with pytest.raises(DataError, match="no such folder"):
         open_pairs(tmp_path / "nowhere", "val")
+
+
+def test_an_index_written_before_layers_could_be_vectors_still_opens(tmp_path):
+    PairStore.from_arrays(np.zeros((2, 1, 4, 4)), np.ones((2, 2, 4, 4))).save(tmp_path / "old")
+    path = tmp_path / "old" / "index.json"
+    data = json.loads(path.read_text())
+    for layer in ("condition", "field"):
+        del data[layer]["vector"]
+    del data["left_out"]
+    for shard in data["shards"]:
+        del shard["left_out"]
+    path.write_text(json.dumps(data))
+    assert not PairStore.open(tmp_path / "old").index.field.vector
+    data["field"]["vectors"] = True
+    path.write_text(json.dumps(data))
+    with pytest.raises(DataError, match="unknown key 'vectors'"):
+        PairStore.open(tmp_path / "old")

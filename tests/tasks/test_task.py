@@ -72,3 +72,9 @@ def test_a_name_cannot_be_taken_twice_but_a_class_can_be_run_again(monkeypatch):
 def test_a_layer_refuses_a_range_that_is_none(low_high):
     with pytest.raises(ConfigError, match="layer 'x' has the range"):
         Layer("x", 1, *low_high)
+
+
+def test_a_vector_has_two_channels():
+    assert Layer("flow", 2, -1, 1, vector=True).vector
+    with pytest.raises(ConfigError, match="vector of 3 channels, expected 2"):
+        Layer("flow", 3, -1, 1, vector=True)

@@ -149,6 +149,27 @@ def test_flips_mirror_condition_and_field_together():
     assert 80 < sum(kinds) < 120
 
 
+def test_flips_turn_the_horizontal_part_of_a_displacement():
+    class Moving(toy.ToyPairs):
+        def field(self, rows):
+            return torch.cat([super().field(rows), super().field(rows) + 1], 1)
+
+    batches = Batches(Moving(50), 50, 0, torch.device("cpu"), vectors=(False, True))
+    rows = torch.arange(50)
+    plain, mirrored = batches.get(rows, None), batches.get(rows, torch.Generator().manual_seed(0))
+    turned = 0
+    for row in range(50):
+        (c, f), (mirrored_c, mirrored_f) = (tuple(layer[row] for layer in pair) for pair in (plain, mirrored))
+        if torch.equal(c, mirrored_c):
+            assert torch.equal(f, mirrored_f)
+        else:
+            assert torch.equal(c.flip(-1), mirrored_c)
+            assert torch.equal(-f[0].flip(-1), mirrored_f[0])
+            assert torch.equal(f[1].flip(-1), mirrored_f[1])
+            turned += 1
+    assert 10 < turned < 40
+
+
 def test_pairs_are_held_without_loss():
     class Fine(toy.ToyPairs):
         def field(self, rows):

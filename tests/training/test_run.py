@@ -141,3 +141,11 @@ def test_mirroring_a_motion_is_refused(tmp_path):
     moving.save(tmp_path / "flow")
     with pytest.raises(ConfigError, match="--no-flips"):
         run_train(parse_train(["--pairs", str(tmp_path / "flow"), "--out", str(tmp_path / "run")]))
+
+
+def test_a_motion_whose_index_says_vector_is_trained_on_with_flips(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    flow = Layer("flow", 2, -5.0, 5.0, "px/frame", vector=True)
+    c, f = torch.rand(4, 1, 8, 8, generator=g), torch.rand(4, 2, 8, 8, generator=g)
+    PairStore.from_arrays(c, f, field_layer=flow).save(tmp_path / "flow")
+    run_train(parse_train(["--pairs", str(tmp_path / "flow"), "--out", str(tmp_path / "run"), "--dry-run"]))

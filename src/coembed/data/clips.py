@@ -1,7 +1,7 @@
 """The recipe that makes pairs from clips: frames at equally spaced times, and where they go within a second.
 
-The flow over a second is estimated there and back. What does not come back to within a hundredth of the frame
-is not trusted: cells average what is left, cells with nothing left are filled from their neighbours, and pairs
+The flow over a second is estimated there and back. What does not come back to within a hundredth of the frame,
+or looks different where it ends, is not trusted: cells average what is left, cells with nothing left are filled from their neighbours, and pairs
 with too little left are left out and counted.
 """
 
@@ -27,6 +27,7 @@ from coembed.tasks.task import Layer, get_task
 
 LONGEST_SIDE = 160
 TOLERANCE = 0.01  # of the frame's longer side, that a trusted point may miss its start by
+LIKENESS = 0.15  # of white: a trusted point may differ so much in grey after the second
 _ENOUGH = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
 
 
@@ -85,6 +86,7 @@ class ClipRecipe:
         if self._moves:
             via = f"auto, {HOPS} hops" if self.via == "auto" else self.via
             options |= {"via": via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
+            options["likeness"] = LIKENESS
         if self.views > 1:
             options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
         return options
@@ -185,6 +187,7 @@ def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.nd
     there, back = there_and_back(frames, via)
     h, w = there.shape[:2]
     valid = flow.validity(there, back, absolute=(TOLERANCE * max(h, w)) ** 2)
+    valid &= flow.looks_alike(frames[0], frames[-1], there, tolerance=LIKENESS)
     return there / np.array([w * seconds, h * seconds], np.float32), valid
 
 

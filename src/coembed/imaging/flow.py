@@ -212,6 +212,28 @@ def validity(
     return _inside(forward) & (missed < relative * (np.square(forward) + np.square(back)).sum(-1) + absolute)
 
 
+def looks_alike(
+    frame0: np.ndarray, frame1: np.ndarray, flow: np.ndarray, *, tolerance: float = 0.15, window: int = 5
+) -> np.ndarray:
+    """Where the second frame shows, at a vector's end, what the first shows at its start.
+
+    Where an estimator finds nothing to match it gives no motion both ways, which ``validity`` cannot tell from
+    a scene that stands still.
+
+    Args:
+        frame0, frame1: as for ``estimate``.
+        flow: (h, w, 2), frame 0 to frame 1, pixels.
+        tolerance: greatest mean difference in grey, of 1.
+        window: side of the square over which the mean is taken, pixels.
+
+    Returns:
+        (h, w) bool.
+    """
+    grey0, grey1 = (_grey(f, n).astype(np.float32) for f, n in ((frame0, "frame0"), (frame1, "frame1")))
+    away = cv2.blur(np.abs(warp(grey1, flow) - grey0), (window, window))
+    return np.asarray(away <= 255 * tolerance)
+
+
 def resize_flow(flow: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A flow on another grid of the same frame, its vectors in the new grid's pixels.
 
