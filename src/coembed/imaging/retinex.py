@@ -6,10 +6,11 @@ Johnson, Adelson and Freeman, "Ground truth dataset and baseline evaluations for
 ICCV 2009.
 
 The thresholds were chosen by benchmarks/intrinsic.py on 24 scenes of known light, made from photos. Steps of
-paint shrink with the pixels: at 64, 128 and 256 pixels a threshold of 0.5, 0.35 and 0.25 in brightness, and 0.15
-in colour at all three, is within 2% of the best of a grid. On 24 scenes of other photos the log shading is off by 0.33, 0.30
-and 0.27 (standard deviation in a photo; 0.61 for constant shading); "l1" lowers that by 3 to 5%, screening
-raises it. So decompose at 256 pixels where the size is free; enlarging a small photo first does not help.
+paint shrink with the pixels: at 64, 128 and 256 pixels a threshold of 0.5, 0.35 and 0.25 in brightness, and
+0.15 in colour at all three, is within 2% of the best of a grid. On 24 scenes of other photos the log shading
+is off by 0.33, 0.30 and 0.27 (standard deviation in a photo; 0.61 for constant shading); "l1" lowers that by
+3 to 5%, screening raises it. So decompose at 256 pixels where the size is free; enlarging a small photo first
+does not help.
 
 What goes wrong: the hard edge of a cast shadow is taken for paint, paint that changes softly for light.
 """
