@@ -1,8 +1,8 @@
 """The recipe that makes pairs from clips: frames at equally spaced times, and where they go within a second.
 
 The flow over a second is estimated there and back. What does not come back to within a hundredth of the frame,
-or looks different where it ends, is not trusted: cells average what is left, cells with nothing left are filled from their neighbours, and pairs
-with too little left are left out and counted.
+or looks different where it ends, is not trusted: cells average what is left, cells with nothing left are filled
+from their neighbours, and pairs with too little left are left out and counted.
 """
 
 from __future__ import annotations
