@@ -80,10 +80,10 @@ def _relighting(photo: Photo) -> StripEdit:
 
 
 def _along_photo(photo: Photo, deltas: np.ndarray) -> np.ndarray:
-    """Changes of light without the grain that samples have, which shows as blotches in even places like skies."""
+    """Changes of light without the grain of samples, which shows as blotches in even places, like skies."""
     height, width = deltas.shape[-2:]
     small = cv2.resize(photo.pixels, (width, height), interpolation=cv2.INTER_AREA)
-    guide = small / np.float32(np.iinfo(small.dtype).max)
+    guide = small / np.float32(np.iinfo(photo.pixels.dtype).max)
     return guided_filter(deltas, guide, max(1, round(min(height, width) * _REACH)), _SOFTNESS)
 
 
