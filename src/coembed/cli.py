@@ -23,6 +23,7 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
   train                       a model from pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
+  reproduce                   the paper's tables and figures on your own pairs, in one page
   doctor                      what works here and what does not, in one screen
 
   coembed VERB --help         the options of a verb
@@ -153,6 +154,18 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _reproduce(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.report.options import ReproduceConfig
+
+    config = tyro.cli(ReproduceConfig, prog="coembed reproduce", args=arguments)
+    from coembed.report.run import run_reproduce  # imports torch: after the options are known to be good
+
+    run_reproduce(config)
+    return 0
+
+
 def _doctor(arguments: list[str]) -> int:
     import tyro
 
@@ -170,5 +183,6 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "prepare": _prepare,
     "train": _train,
     "evaluate": _evaluate,
+    "reproduce": _reproduce,
     "doctor": _doctor,
 }

@@ -100,11 +100,8 @@ class MeanRegression(nn.Module):
             self.train(was_training)
 
     @torch.no_grad()
-    def log_conditional(
-        self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
-    ) -> Tensor:
-        """Log p(field | condition), exact, natural units, nats, (batch,)."""
-        del particles, generator
+    def log_prob(self, condition: Tensor, field: Tensor) -> Tensor:
+        """Log p(field | condition) of the Gaussian around the mean, exact, natural units, nats, (batch,)."""
         return self._pixels(condition).log_prob(self.field_scaling(field)) - self.field_scaling.log_volume()
 
     def _pixels(self, condition: Tensor) -> Gaussian:

@@ -164,11 +164,8 @@ class LinearGaussianModel(nn.Module):
         """n fields a condition, (n, batch, c, h, w), natural units."""
         return self.sampler().sample(condition, n, generator=generator)
 
-    def log_conditional(
-        self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def log_prob(self, condition: Tensor, field: Tensor) -> Tensor:
         """Log p(field | condition), exact, nats, (batch,), float64."""
-        del particles, generator
         return self.sampler().log_prob(condition, field)
 
 

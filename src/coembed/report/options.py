@@ -1,0 +1,128 @@
+"""The options of ``coembed reproduce`` and what its two budgets stand for (imports no torch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coembed.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much work a report is.
+
+    Attributes:
+        minutes: of training a learned model, for all folders of pairs together.
+        limit: photos scored a folder.
+        particles: of likelihood bounds.
+        density_limit: photos of likelihood bounds.
+        scores: which scores, see ``coembed.evaluation``.
+    """
+
+    minutes: float
+    limit: int
+    particles: int
+    density_limit: int
+    scores: Literal["basic", "full"]
+
+
+BUDGETS = {
+    "quick": Budget(minutes=1.25, limit=150, particles=10, density_limit=64, scores="full"),
+    "full": Budget(minutes=60.0, limit=1000, particles=100, density_limit=500, scores="full"),
+}
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """Trains what is missing, evaluates it and writes the paper's tables and figures as one page.
+
+    What is done already is not done again, so a stopped report goes on with the same command.
+
+    Raises:
+        ConfigError: a value outside its range; the message names the option.
+    """
+
+    pairs: tuple[str, ...]
+    """Folders of pairs with train/ and val/, as `coembed prepare` writes them; one section of the page each."""
+    out: str
+    """Folder of the report: index.html, tables/, figures/, scores/ and, unless given, runs/."""
+    budget: Literal["quick", "full"] = "quick"
+    """quick: about 20 minutes on 2 cores in all; full: an hour a model."""
+    runs: str | None = None
+    """Folder of trained models to use and to add to, RUNS/FOLDER/METHOD; by default OUT/runs."""
+    methods: tuple[str, ...] = ()
+    """Only these methods, by preset (nearest is always there: it is what ratios are to); by default all."""
+    minutes: float | None = None
+    """Minutes of training a learned model and folder of pairs, in place of the budget's."""
+    batch_size: int = 256
+    """Pairs a step of training."""
+    limit: int | None = None
+    """Photos scored, in place of the budget's."""
+    samples: int = 100
+    """Samples a photo."""
+    photos: int = 6
+    """Photos shown in the figures of samples."""
+    seed: int = 0
+    """Of training and of every draw."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
+
+    def __post_init__(self) -> None:
+        if not self.pairs:
+            raise ConfigError("pairs: got none, expected at least one folder")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"minutes: got {self.minutes}, expected more than 0")
+        for name, least in (("samples", 4), ("photos", 1), ("threads", 0), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        if self.limit is not None and self.limit < 2:
+            raise ConfigError(f"limit: got {self.limit}, expected 2 or more")
+        unknown = [m for m in self.methods if m not in METHODS]
+        if unknown:
+            raise ConfigError(f"methods: got {unknown[0]!r}, expected some of {', '.join(METHODS)}")
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Presets in the order of the tables."""
+        wanted = {*self.methods, REFERENCE} if self.methods else set(METHODS)
+        return tuple(m for m in METHODS if m in wanted)
+
+    def work(self) -> Budget:
+        """The budget with the options of its own, minutes shared among the folders of pairs."""
+        base = BUDGETS[self.budget]
+        minutes = self.minutes if self.minutes is not None else base.minutes / len(self.pairs)
+        limit = base.limit if self.limit is None else self.limit
+        return Budget(minutes, limit, base.particles, min(base.density_limit, limit), base.scores)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the tables.
+
+    Attributes:
+        label: as the paper calls it, or in our words.
+        color: in every figure.
+        paper: its row in the paper's tables, if it has one.
+        trained: has training steps (else it is fitted at once).
+    """
+
+    label: str
+    color: str
+    paper: str | None = None
+    trained: bool = True
+
+
+REFERENCE = "nearest"
+METHODS = {
+    "nearest": Method("NN", "#7f7f7f", "NN", trained=False),
+    "random": Method("random fields", "#c4c4c4", trained=False),
+    "linear-gaussian": Method("linear-Gaussian", "#8c6d46", trained=False),
+    "cvae": Method("CVAE", "#f2a541", "CVAE"),
+    "cvae-plus": Method("CVAE-plus", "#d1571c"),
+    "paper-shallow": Method("Shallow", "#9ecae1", "Shallow"),
+    "paper-gauss": Method("Gauss", "#5ba3d0", "Gauss"),
+    "paper-mdn4": Method("MDN4", "#2b7bba", "MDN4"),
+    "paper-mdn12": Method("MDN12", "#0b4a8f", "MDN12"),
+    "default": Method("CoEmbed default", "#2a8a4a"),
+}

@@ -1,0 +1,179 @@
+"""The paper's tables as rows of text, ours beside its own; CSV, LaTeX and JSON of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coembed.config import write_bytes
+from coembed.evaluation.report import BEST_OF, Estimate, difference, linearised, ratio
+from coembed.report import paper
+from coembed.report.options import METHODS, REFERENCE
+
+if TYPE_CHECKING:
+    from coembed.report.work import Found
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows; the first row is the head.
+
+    Attributes:
+        name: of its files.
+        title: above it.
+        rows: cells.
+        note: what the numbers are.
+        best: columns in which the least value stands out, by number.
+    """
+
+    name: str
+    title: str
+    rows: list[list[str]]
+    note: str
+    best: tuple[int, ...] = ()
+
+
+def errors(task: str, found: Sequence[Found]) -> Table:
+    """Tables 2-4: best-of-n errors and variance x 100, with the paper's row beside each."""
+    columns = [*[(f"n={n}", f"best_{n}") for n in BEST_OF], ("Var", "variance")]
+    known = found[0].evaluation.summary()
+    columns = [(head, metric) for head, metric in columns if metric in known]
+    number = paper.table_number(task)
+    rows = [["Method", *[head for head, _ in columns], *[f"paper {head}" for head, _ in columns if number]]]
+    for one in found:
+        summary, theirs = one.evaluation.summary(), paper.errors(task, METHODS[one.method].paper)
+        row = [METHODS[one.method].label, *[f"{100 * summary[m].value:.2f}" for _, m in columns]]
+        row += [_NONE if theirs is None else f"{theirs[m]:.2f}" for _, m in columns if number]
+        rows.append(row)
+    what = f" (the paper's table {number})" if number else ""
+    note = (
+        "Mean squared error a pixel of the best of n samples, and variance at 16 grid points, both × 100, as "
+        "in the paper. Best-of-n rewards too wide a spread and variance rewards noise: read the proper scores, "
+        "too."
+    )
+    if number:
+        note += " The paper's data, sizes of training set and training times were others, so compare ratios."
+    return Table("errors", f"Best of n and variance{what}", rows, note, tuple(range(1, len(columns))))
+
+
+def ratios(task: str, found: Sequence[Found]) -> Table:
+    """The same as ratios to nearest neighbours, here and in the paper."""
+    base = next(one for one in found if one.method == REFERENCE)
+    theirs_base = paper.errors(task, METHODS[REFERENCE].paper)
+    metrics = [*[(f"n={n}", f"best_{n}") for n in BEST_OF], ("Var", "variance")]
+    known = base.evaluation.summary()
+    metrics = [(h, m) for h, m in metrics if m in known and known[m].value > 0]
+    rows = [["Method", *[h for h, _ in metrics], *[f"paper {h}" for h, _ in metrics if theirs_base]]]
+    for one in found:
+        row = [METHODS[one.method].label]
+        row += [_estimate(ratio(one.evaluation, base.evaluation, m), 2) for _, m in metrics]
+        theirs = paper.errors(task, METHODS[one.method].paper)
+        if theirs_base:
+            row += [_NONE if theirs is None else f"{theirs[m] / theirs_base[m]:.2f}" for _, m in metrics]
+        rows.append(row)
+    note = "Paired over photos; ± is one standard error. Below 1 is better than nearest neighbours in error."
+    return Table("ratios", "Ratios to nearest neighbours", rows, note, tuple(range(1, len(metrics))))
+
+
+def proper(found: Sequence[Found]) -> Table:
+    """Proper scores, calibration and cost."""
+    base = next(one for one in found if one.method == REFERENCE)
+    columns = [
+        ("ES", "energy", 3),
+        ("ES 1-8", "multiscale_energy", 3),
+        ("CRPS", "crps", 4),
+        ("spread/skill", "spread_skill", 2),
+        ("cover 50", "coverage_50", 2),
+        ("cover 90", "coverage_90", 2),
+        ("sharpness", "sharpness", 2),
+    ]
+    rows = [["Method", *[h for h, _, _ in columns], "ES − NN", "training", "sampling"]]
+    for one in found:
+        summary = one.evaluation.summary()
+        row = [METHODS[one.method].label]
+        row += [f"{summary[m].value:.{d}f}" if m in summary else _NONE for _, m, d in columns]
+        both = linearised(one.evaluation, "energy") and linearised(base.evaluation, "energy")
+        apart = difference(one.evaluation, base.evaluation, "energy") if both else None
+        row.append(_NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
+        photos = one.evaluation.conditions * one.evaluation.samples
+        rows.append([*row, _minutes(one.seconds), f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"])
+    note = (
+        "ES: fair energy score in the L2 norm of the field, ES 1-8 its mean over fields averaged over 1, 2, 4 "
+        "and 8 pixels, CRPS a pixel: lower is better. Spread/skill and sharpness (gradient energy over real "
+        "fields') should be 1, coverages their head. ES − NN is paired over photos, ± one standard error. "
+        "Sampling is the time of one sample."
+    )
+    return Table("scores", "Proper scores and calibration", rows, note, (1, 2, 3))
+
+
+def likelihoods(task: str, found: Sequence[Found]) -> Table:
+    """Table 1: bounds on -log p(xc, xg) and -log p(xg | xc)."""
+    heads = ["Method", "−log p(xc, xg)", "bits a dim", "−log p(xg | xc)", "bits a dim", "paper −log p(xc, xg)"]
+    rows = [heads]
+    first = None
+    for one in found:
+        theirs = paper.likelihood(task, METHODS[one.method].paper)
+        row = [METHODS[one.method].label]
+        for density in (one.joint, one.conditional):
+            if density is None:
+                row += [_NONE, _NONE]
+                continue
+            if first is None or not density.exact:
+                first = density
+            summary = density.summary()
+            row.append(_estimate(summary["nats_standardised"], 0))
+            row.append(f"{summary['bits_per_dim'].value:.2f}" if "bits_per_dim" in summary else _NONE)
+        rows.append([*row, _NONE if theirs is None else f"{theirs:g}"])
+    note = "No method here has a density."
+    if first is not None:
+        note = (
+            f"Importance-weighted bounds with {first.particles} particles on {first.conditions} photos (exact "
+            "where a method allows), every normaliser included, in nats of data divided by each channel's "
+            "standard deviation; bits a dimension at 256 levels over the range. Uniform noise of width "
+            f"{first.dequantised:.3g} is added, so that exact repeats buy nothing. The paper states neither "
+            "its scaling nor its bound: only its order compares. Nearest neighbours and random fields have no "
+            "density, a CVAE no joint one."
+        )
+    return Table("likelihood", "Likelihood (the paper's table 1)", rows, note, (1, 2, 3, 4))
+
+
+def write_csv(path: Path, table: Table) -> None:
+    """The cells of a table as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table.rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def leads(table: Table) -> set[tuple[int, int]]:
+    """(row, column) of the least value in every column of ``best``; cells that are no numbers do not count."""
+    found = set()
+    for column in table.best:
+        values = [
+            (value, i) for i, row in enumerate(table.rows[1:], 1) if (value := _number(row[column])) is not None
+        ]
+        if values:
+            least = min(values)[0]
+            found |= {(i, column) for value, i in values if value == least}
+    return found
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell.split(" ")[0].replace("−", "-"))
+    except ValueError:
+        return None
+
+
+def _estimate(found: Estimate, digits: int, *, sign: bool = False) -> str:
+    value = f"{found.value:{'+' if sign else ''}.{digits}f}"
+    return value if found.error is None else f"{value} ± {found.error:.{digits}f}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
