@@ -59,6 +59,8 @@ def annotation_blocks(
 ) -> dict[str, Block]:
     """Label and layout of photos; rows of photos without annotations are zero.
 
+    Layout's columns run over cells within rows of the grid within categories.
+
     A crop (``photo.jpg#1``) has its photo's label, and a layout of its own.
 
     Args:
@@ -95,8 +97,8 @@ def annotation_blocks(
     if known == 0 and names:
         example = next(iter(annotations.photos), "none")
         raise DataError(f"annotations name no photo of the pairs: {names[0]!r} is not there, {example!r} is")
-    places = tuple(f"{c} {r},{k}" for c in annotations.categories for r in range(grid) for k in range(grid))
-    return {"label": Block(labels.done(), annotations.categories), "layout": Block(layouts.done(), places)}
+
+    return {"label": Block(labels.done(), annotations.categories), "layout": Block(layouts.done())}
 
 
 def action_block(names: Sequence[str]) -> Block | None:

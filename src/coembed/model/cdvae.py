@@ -20,7 +20,7 @@ from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
-from coembed.model.ties import MixtureTie, TieContext, build_tie
+from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
 _CHUNK_VALUES = 2**21  # field values drawn at a time: bounds memory (to 0.5 GB or so), changes no sample
@@ -168,15 +168,43 @@ class CDVAE(nn.Module):
 
         ``total`` is minimised: distortions + ``warmup`` x (rates + tie) (eq. 2, 4, 7).
         """
+        return self.loss_and_codes(condition, field, generator=generator, warmup=warmup)[0]
+
+    def loss_and_codes(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
+    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
+        """As ``loss``, with the posterior means of both sides' codes, coarse to fine, for guidance (eq. 8)."""
         # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
         with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
             torch.manual_seed(seed)
             return self._loss(condition, field, generator, warmup)
 
+    @torch.no_grad()
+    def codes(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Posterior means of both sides' codes, coarse to fine, without any noise."""
+        was_training = self.training
+        self.eval()
+        try:
+            xc, xg, mean, _ = self._inputs(condition, field)
+            qc, qg = self.condition_ladder.infer(xc, None), self.field_ladder.infer(xg - mean, None)
+            return [q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors]
+        finally:
+            self.train(was_training)
+
+    def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The prior's standard deviation of every code dimension, (size,) a layer: less than 1 where tied."""
+        ladders = (self.condition_ladder, self.field_ladder)
+        scales = tuple([torch.ones(size) for size in ladder.code_sizes] for ladder in ladders)
+        if isinstance(self.tie, GaussianTie):
+            for side in scales:
+                for scale, tied in zip(side, self.tie.tied, strict=False):
+                    scale[:tied] = math.sqrt((1 + self.tie.s) / (2 + self.tie.s))
+        return scales[0], scales[1]
+
     def _loss(
         self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
         xc, xg, mean, features = self._inputs(condition, field)
         noise = noise_from(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)
@@ -188,7 +216,7 @@ class CDVAE(nn.Module):
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
         total = weight * distortion_condition + distortion_field
         total = total + warmup * (weight * rate_condition + rate_field + tie)
-        return {
+        parts = {
             "total": total,
             "distortion_condition": distortion_condition,
             "distortion_field": distortion_field,
@@ -196,6 +224,7 @@ class CDVAE(nn.Module):
             "rate_field": rate_field,
             "tie": tie,
         }
+        return parts, ([q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors])
 
     @torch.no_grad()
     def diagnostics(

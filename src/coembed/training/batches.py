@@ -20,6 +20,11 @@ class Subset:
     def __init__(self, pairs: Pairs, rows: Tensor):
         self._pairs, self._rows = pairs, rows
 
+    @property
+    def rows(self) -> Tensor:
+        """The rows of the other pairs, (count,)."""
+        return self._rows
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -93,13 +98,19 @@ class Batches:
 
     def get(self, rows: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """The condition and field of these rows; with ``flip``, half of the pairs are mirrored."""
+        return self.draw(rows, flip)[:2]
+
+    def draw(self, rows: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As ``get``, and which pairs are mirrored, (batch,) bool on the device, or None without ``flip``."""
+        mirrored = None
         condition = self.pairs.condition(rows).to(self._device, non_blocking=True)
         field = self.pairs.field(rows).to(self._device, non_blocking=True)
         if flip is not None:
-            mirrored = (torch.rand(len(rows), generator=flip) < 0.5).to(self._device)[:, None, None, None]
-            condition = torch.where(mirrored, mirror(condition, self._vectors[0]), condition)
-            field = torch.where(mirrored, mirror(field, self._vectors[1]), field)
-        return condition, field
+            mirrored = (torch.rand(len(rows), generator=flip) < 0.5).to(self._device)
+            where = mirrored[:, None, None, None]
+            condition = torch.where(where, mirror(condition, self._vectors[0]), condition)
+            field = torch.where(where, mirror(field, self._vectors[1]), field)
+        return condition, field, mirrored
 
 
 def mirror(layer: Tensor, vector: bool = False) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from coembed.errors import ConfigError
+from coembed.guidance.config import GuidanceConfig
 
 DEFAULT_EPOCHS = 100.0
 
@@ -54,6 +55,8 @@ class TrainConfig:
     """Half-life, in images, of the running mean of the weights, at most 5% of those seen so far; 0: none."""
     warmup_fraction: float = 0.1
     """Fraction of the run over which KL and tie rise together from 0 to their full weight."""
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    """Draw the codes of similar pairs together while training begins; off unless its weight is above 0."""
     precision: Literal["bf16", "float32"] = "bf16"
     """Arithmetic of the model (weights and optimiser stay float32)."""
     flips: bool = True

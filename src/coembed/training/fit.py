@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,6 +32,9 @@ from coembed.training.run_folder import begin
 from coembed.training.step import Bad, Outcome, autocast, loss_parts, make_optimizer, train_step
 from coembed.training.trainable import Pairs, Trainable
 
+if TYPE_CHECKING:
+    from coembed.guidance.guide import Guide
+
 INITIAL_BYTES = 1 << 30  # training pairs (float32) that a model may look at for its starting values
 
 
@@ -45,6 +48,7 @@ def fit(
     task: str = "custom",
     ranges: tuple[Range, Range] | None = None,
     vectors: tuple[bool, bool] = (False, False),
+    guide: Guide | None = None,
 ) -> Path:
     """Trains a model and writes it; the public entrance for pairs and models of the user's own.
 
@@ -57,6 +61,7 @@ def fit(
         task: the name of the pairs' task, for the record.
         ranges: (low, high) of condition and of field in pictures.
         vectors: whether condition and field are displacements, which flips turn round (``Layer.vector``).
+        guide: targets of the training pairs' codes, which the model's loss then heeds (``guidance.guide``).
 
     Returns:
         The folder of the trained model, RUN/model (or RUN after a dry run).
@@ -75,6 +80,8 @@ def fit(
         return Path(config.out)
 
     run = begin(config, to_dict(model.config), task, train)
+    if guide is not None:
+        guide.to(device).keep(run)
     last = checkpoint.latest(run)
     if last is None:
         _initialise(model, batches.pairs, device)
@@ -107,7 +114,7 @@ def fit(
             warmup = schedule.warmup(config, progress)
             learning_rate = schedule.learning_rate(config, progress)
             rows = batches.rows(state.step)
-            condition, field = batches.get(rows, flips if config.flips else None)
+            condition, field, mirrored = batches.draw(rows, flips if config.flips else None)
             outcome = train_step(
                 model,
                 optimizer,
@@ -117,6 +124,7 @@ def fit(
                 generator=noise,
                 warmup=warmup,
                 learning_rate=learning_rate,
+                guidance=None if guide is None else guide.at(progress, rows, mirrored),
             )
             state.step += 1
             state.images += batches.size

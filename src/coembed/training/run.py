@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,6 +19,9 @@ from coembed.training.fitted import fit_at_once
 from coembed.training.presets import preset_config
 from coembed.training.record import saved_model
 from coembed.training.trainable import Pairs
+
+if TYPE_CHECKING:
+    from coembed.guidance.guide import Guide
 
 HELD_OUT = 0.05  # of the pairs, where there is no val split
 
@@ -71,7 +74,25 @@ def run_train(config: TrainConfig) -> Path:
         task=index.task,
         ranges=ranges,
         vectors=(index.condition.vector, index.field.vector),
+        guide=_guide(config, store, train, model),
     )
+
+
+def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> Guide | None:
+    """The guide that the options ask for: made from the pairs, or as the resumed run made it."""
+    if config.guidance.weight == 0 or config.dry_run:
+        return None
+    if not hasattr(model, "loss_and_codes"):
+        raise ConfigError(
+            f"guidance.weight: got {config.guidance.weight}, but preset {config.preset!r} has no codes to guide"
+        )
+    from coembed.guidance.guide import FILE, Guide, store_guide
+
+    scales = model.code_scales()
+    if config.resume and (Path(config.out) / FILE).exists():
+        return Guide.load(Path(config.out), config.guidance, len(train), scales)
+    rows = train.rows if isinstance(train, Subset) else torch.arange(len(train))
+    return store_guide(store, rows.numpy(), config.guidance, flips=config.flips, scales=scales)
 
 
 def resolve_model(config: TrainConfig, store: PairStore) -> Any:

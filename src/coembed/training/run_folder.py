@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from coembed.config import to_dict, write_json
+from coembed.config import from_dict, to_dict, write_json
 from coembed.errors import TrainingError
 from coembed.training import checkpoint
 from coembed.training.batches import fingerprint
@@ -56,6 +56,9 @@ def begin(config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs) -
 
 def _compare(run: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
     where = run / "run.json"
+    # Options that are newer than the run had their defaults when it began.
+    began = to_dict(from_dict(TrainConfig, saved["train"], f"{where}: train"))
+    saved = {**saved, "train": _plain(began)}
     for section in ("train", "model"):
         names = sorted(set(saved[section]) | set(now[section]))
         for name in names:

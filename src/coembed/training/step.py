@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from coembed.training.config import TrainConfig
-from coembed.training.trainable import Trainable
+from coembed.training.trainable import Codes, Guided, Trainable
 
 _ROWS_NAMED = 8
 
@@ -56,12 +57,13 @@ def train_step(
     generator: torch.Generator,
     warmup: float,
     learning_rate: float,
+    guidance: Callable[[Codes], Tensor] | None = None,
 ) -> Outcome:
     """Makes one step, or none: a loss or gradient that is not finite changes no weight and no moment."""
     with autocast(config, condition.device):
         parts = {
             name: value.float()
-            for name, value in loss_parts(model, condition, field, generator, warmup).items()
+            for name, value in loss_parts(model, condition, field, generator, warmup, guidance).items()
         }
     table = torch.stack([value.detach() for value in parts.values()])
     if not bool(table.isfinite().all()):
@@ -85,14 +87,34 @@ def train_step(
 
 
 def loss_parts(
-    model: Trainable, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
+    model: Trainable,
+    condition: Tensor,
+    field: Tensor,
+    generator: torch.Generator,
+    warmup: float,
+    guidance: Callable[[Codes], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The model's loss, with its own contract checked once here: a "total" and one value a pair.
+
+    Args:
+        model: what is trained.
+        condition: (batch, c, h, w).
+        field: the same.
+        generator: for the model's draws.
+        warmup: weight of KL and tie.
+        guidance: a further part of the loss, (batch,), from the posterior means of the codes; "guidance".
 
     Raises:
         TypeError: a model that breaks the contract (a programmer's error, not a user's).
     """
-    parts = model.loss(condition, field, generator=generator, warmup=warmup)
+    if guidance is None:
+        parts = model.loss(condition, field, generator=generator, warmup=warmup)
+    elif isinstance(model, Guided):
+        parts, codes = model.loss_and_codes(condition, field, generator=generator, warmup=warmup)
+        extra = guidance(codes)
+        parts = {**parts, "total": parts["total"] + extra, "guidance": extra}
+    else:
+        raise TypeError(f"{type(model).__name__}: has no loss_and_codes, which guidance needs")
     wrong = [name for name, value in parts.items() if value.shape != (len(condition),)]
     if wrong or "total" not in parts:
         raise TypeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from coembed.sampling import Streams
 
 Rows = slice | Sequence[int] | Tensor
+Codes = tuple[list[Tensor], list[Tensor]]
+"""Posterior means of the condition's and of the field's codes, coarse to fine, (batch, ...) a layer."""
 
 
 class Pairs(Protocol):
@@ -92,4 +94,23 @@ class Trainable(Protocol):
 
     def eval(self) -> Any:
         """As ``nn.Module``."""
+        ...
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """What guidance asks of a ``Trainable`` beside."""
+
+    def loss_and_codes(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
+    ) -> tuple[dict[str, Tensor], Codes]:
+        """As ``loss``, with the posterior means it came by, through which gradients flow."""
+        ...
+
+    def codes(self, condition: Tensor, field: Tensor) -> Codes:
+        """Posterior means without any noise, for looking at."""
+        ...
+
+    def code_scales(self) -> Codes:
+        """The prior's standard deviation of every dimension, one (size,) tensor a layer."""
         ...
