@@ -86,6 +86,17 @@ class Same(torch.nn.Module):
         return torch.full((1, *self.config.field_shape), 0.3)
 
 
+class Plain(torch.nn.Module):
+    """A sampler as the baselines are: no temperature, and no code of a field to reconstruct it from."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def sample(self, condition, n, *, generator):
+        return torch.full((n, 1, *self.config.field_shape), 0.3)
+
+
 @every_task
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_sample_equal_to_the_reconstruction_gives_the_photo_back_bit_for_bit(task, tiny, dtype):
@@ -222,6 +233,15 @@ def test_distinct_results_show_every_kind_most_common_first(tiny):
     means = steps.deltas.mean(axis=(1, 2, 3))
     assert np.ptp(means) == pytest.approx(0.8, abs=0.02)
     assert list(steps.weights) == sorted(steps.weights, reverse=True) and sum(steps.weights) == pytest.approx(1)
+
+
+def test_a_sampler_without_reconstruction_changes_the_true_field_to_its_draw(tiny):
+    photo, task = read_photo(photo_of()), get_task("resaturation")
+    steps = plan(photo, Plain(tiny.config), task, EditOptions(2))
+    own = low_layers(photo, task, (1, 8, 8), (1, 8, 8))[1].numpy()
+    assert steps.deltas == pytest.approx(np.repeat(0.3 - own, 2, axis=0), abs=1e-6)
+    with pytest.raises(ModelError, match=r"a Plain has no temperature, got 0\.5"):
+        plan(photo, Plain(tiny.config), task, EditOptions(2, temperature=0.5))
 
 
 def test_more_results_than_are_held_in_memory_at_once(tiny):

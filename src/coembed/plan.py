@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,17 +54,17 @@ def plan(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> Plan:
         options: how many, which ones, how much.
 
     Raises:
-        ModelError: a model whose condition or field has not the task's channels.
+        ModelError: a model whose condition or field has not the task's channels, or one without a temperature
+            where another than 1 is asked for.
         DataError: the task fails on the photo.
     """
     n = options.n
     condition, field = low_layers(photo, task, *_shapes(model, task))
     draws = max(_DRAWS, _DRAWS_EACH * n) if options.distinct else n
     with torch.inference_mode():
-        samples = model.sample(
-            condition, draws, generator=Streams(options.seed, [0]), temperature=options.temperature
-        )[:, 0]
-        reconstruction = model.reconstruct(condition, field)
+        samples = draw(model, condition, draws, options.seed, options.temperature)[:, 0]
+        # A sampler that encodes no fields loses nothing of the photo's own.
+        reconstruction = model.reconstruct(condition, field) if hasattr(model, "reconstruct") else field
     # What no photo can have is no part of a sample: a Gaussian likelihood also reaches beyond the range.
     low, high = task.field.low, task.field.high
     fields, reconstructed = (part.float().clamp(low, high).numpy() for part in (samples, reconstruction))
@@ -73,6 +74,30 @@ def plan(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> Plan:
     else:
         rows, weights = tuple(range(n)), (1 / n,) * n
     return Plan(detail_delta(fields[list(rows)], reconstructed, options.strength), rows, weights)
+
+
+def draw(model: CDVAE, condition: Tensor, n: int, seed: int, temperature: float) -> Tensor:
+    """Draws 0 to n-1 of one photo's field; ``model`` may also be a baseline, which knows no temperature.
+
+    Args:
+        model: any ``Sampler``.
+        condition: (1, c, h, w), natural units.
+        n: at least 1.
+        seed: draw k depends on (seed, k) alone.
+        temperature: spread of the draws.
+
+    Returns:
+        (n, 1, c, h, w), natural units.
+
+    Raises:
+        ModelError: a temperature other than 1 for a model without.
+    """
+    streams = Streams(seed, [0])
+    if "temperature" in signature(model.sample).parameters:
+        return model.sample(condition, n, generator=streams, temperature=temperature)
+    if temperature != 1:
+        raise ModelError(f"a {type(model).__name__} has no temperature, got {temperature:g}, expected 1")
+    return model.sample(condition, n, generator=streams)
 
 
 def low_layers(
