@@ -37,9 +37,13 @@ bench: $(STAMP)
 	$(PY) benchmarks/speed.py
 	$(if $(PAIRS),$(PY) benchmarks/quality.py --pairs $(PAIRS))
 
-# PHOTOS=DIR holds train2014/ and val2014/. Says at the start how long it will take, and at the end how long it took.
+# PHOTOS=DIR holds train2014/ and val2014/, CLIPS=DIR holds UCF-101/ and ucfTrainTestlist/; give either or both. Each
+# says at the start how long it will take, and at the end how long it took.
 weights: $(STAMP)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/make_weights.sh "$(PHOTOS)"
+	@test -n "$(PHOTOS)$(CLIPS)" || { echo "usage: make weights PHOTOS=DIR CLIPS=DIR" >&2; exit 2; }
+	$(if $(PHOTOS),PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/make_weights.sh resaturation "$(PHOTOS)")
+	$(if $(PHOTOS),PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/make_weights.sh relighting "$(PHOTOS)")
+	$(if $(CLIPS),PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/make_weights.sh motion "$(CLIPS)")
 
 clean:
 	rm -rf $(VENV) out

@@ -2,13 +2,14 @@
 
     python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...]
 
-Writes ``results/quality.json`` and ``results/quality.md``. Every sampler's scores are kept in ``--cache`` as
-soon as it is done, so an interrupted run goes on where it stopped, and a new model costs its own time only. A
-cached result is used if pairs, options and weights are the same.
+Writes ``results/quality-TASK.json`` and ``.md``, of the pairs' task. Every sampler's scores are kept in
+``--cache`` as soon as it is done, so an interrupted run goes on where it stopped, and a new model costs its own
+time only. A cached result is used if pairs, options and weights are the same.
 
 Fair play: all samplers see the same photos and the same seed, and all samples are clipped to the field's range
 before they are scored (the squared error of a sample never grows by it). Only "linear-Gaussian,
-unclipped" is not, to show what clipping changes. Simple samplers are fitted on the training split alone.
+unclipped" is not, to show what clipping changes. Simple samplers are fitted on the training split alone, on
+whole photos or frames: crops (``prepare --views``) would only crowd the nearest neighbours with the same scene.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from coembed.evaluation.report import Evaluation, summaries
 from coembed.evaluation.table import markdown_comparison, markdown_table
 from coembed.hub import load_pretrained
 from coembed.sampling import Sampler
+from coembed.training.batches import Subset
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 METRICS_VERSION = 1  # raise it when the scores change: cached results are then measured again
@@ -44,9 +46,11 @@ METRICS_VERSION = 1  # raise it when the scores change: cached results are then 
 def main() -> None:
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
-    train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
-    if train.folder == val.folder:
+    stored, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
+    if stored.folder == val.folder:
         raise ConfigError(f"{arguments.pairs}: is one store, expected a folder that holds train/ and val/")
+    train = Whole(stored)
+    arguments.cache /= val.index.task
     for folder in (arguments.out, arguments.cache):
         folder.mkdir(parents=True, exist_ok=True)
     evaluations = []
@@ -54,7 +58,7 @@ def main() -> None:
         key = {
             "metrics": METRICS_VERSION,
             "sampler": identity,
-            "train": _digest(train) if identity == "simple" else "",
+            "train": _digest(train.store) if identity == "simple" else "",
             "val": _digest(val),
             "limit": arguments.limit,
             "samples": arguments.samples,
@@ -62,14 +66,23 @@ def main() -> None:
         }
         evaluations.append(_measure(name, key, build, val, arguments))
         _write(evaluations, train, val, arguments)
-    print(arguments.out / "quality.md")
+    print(arguments.out / f"quality-{val.index.task}.md")
+
+
+class Whole(Subset):
+    """The pairs that are no crops of others."""
+
+    def __init__(self, store: PairStore):
+        rows = [i for i, name in enumerate(store.names) if "#" not in name]
+        super().__init__(store, torch.tensor(rows))
+        self.store = store
 
 
 def _parse() -> Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("models", nargs="*", metavar="NAME=FOLDER", help="models to score, in order")
     parser.add_argument("--pairs", required=True, type=Path, help="folder that holds train/ and val/")
-    parser.add_argument("--limit", type=int, default=1000, help="validation photos, from the first")
+    parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
     parser.add_argument("--samples", type=int, default=100, help="samples a photo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -89,9 +102,7 @@ def _parse() -> Namespace:
     return arguments
 
 
-def _samplers(
-    models: list[tuple[str, str]], train: PairStore
-) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
+def _samplers(models: list[tuple[str, str]], train: Whole) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
     """Name, identity for the cache, and how to get it."""
     for name, fit in SIMPLE.items():
         yield name, "simple", lambda fit=fit: fit(train)
@@ -135,7 +146,7 @@ def _measure(
     return found
 
 
-def _write(evaluations: list[Evaluation], train: PairStore, val: PairStore, arguments: Namespace) -> None:
+def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, arguments: Namespace) -> None:
     first = evaluations[0]
     reference = next((e for e in evaluations if e.name == NEAREST), None)
     machine = _machine()
@@ -151,11 +162,11 @@ def _write(evaluations: list[Evaluation], train: PairStore, val: PairStore, argu
         "machine": machine,
         "samplers": summaries(evaluations, NEAREST if reference else None),
     }
-    write_compact_json(arguments.out / "quality.json", data)
+    write_compact_json(arguments.out / f"quality-{val.index.task}.json", data)
     height, width = val.index.size
     text = [
         f"# Quality: {val.index.task}, {height} x {width}\n",
-        f"{first.conditions} validation photos, {first.samples} samples each, seed {first.seed}; simple "
+        f"{first.conditions} validation pairs, {first.samples} samples each, seed {first.seed}; simple "
         f"samplers fitted on {len(train)} training pairs. All samples are clipped to the field's range before "
         "they are scored, except where the name says so. Nearest neighbours come nearest first and are not "
         "exchangeable: n=3 is the best of any 3 of the 100 nearest, averaged over subsets as for all "
@@ -166,7 +177,7 @@ def _write(evaluations: list[Evaluation], train: PairStore, val: PairStore, argu
         text += [markdown_comparison(evaluations, reference)]
         text += ["Differences are paired photo by photo; ± is one standard error. Below 1 and 0 is better.\n"]
     text += [f"Measured on {machine['cpu']}, {arguments.threads} thread(s), torch {machine['torch']}.\n"]
-    (arguments.out / "quality.md").write_text("\n".join(text), encoding="utf-8")
+    (arguments.out / f"quality-{val.index.task}.md").write_text("\n".join(text), encoding="utf-8")
 
 
 def _digest(store: PairStore) -> str:

@@ -14,6 +14,51 @@ from coembed.config import read_json
 from coembed.hub import WEIGHTS_FILE, load_pretrained, save_pretrained
 
 LARGEST_MB = 12
+ABOUT = {
+    "resaturation": (
+        "Draws saturation fields (HSV) for the brightness (HSV value) of a photo, at 32 x 32; "
+        "`coembed resaturate` brings them to the photo's own resolution.",
+        "Each photo was seen with its own saturation only.",
+        (
+            "What is rare among the photos it learned from (drawings, microscopy, say) gets the saturations of "
+            "what is common there.",
+            "A field has 32 x 32 cells, whatever the photo's size; smaller things share one change.",
+            "Hue and brightness never change, so greys stay grey and a wrong white balance stays.",
+            "Fields are plausible, not true: they say nothing about how a scene really looked.",
+        ),
+    ),
+    "relighting": (
+        "Draws the logarithm of the shading for the albedo of a photo, at 32 x 32; `coembed relight` "
+        "brings it to the photo's own resolution. Both come from the photo by colour retinex "
+        "(`coembed.imaging.intrinsic`).",
+        "Each photo was seen in its own light only.",
+        (
+            "What retinex takes for paint is kept: a hard shadow's edge often is, and stays in every version.",
+            "The albedo of a smooth ball holds no trace of its shape: light is plausible for what a scene "
+            "seems to be, not computed from its geometry.",
+            "Light has one value a cell, no colour: a sunset's tint stays.",
+            "A field has 32 x 32 cells, whatever the photo's size; smaller things share one change.",
+            "Versions are plausible, not true: they say nothing about how a scene was really lit.",
+        ),
+    ),
+    "motion": (
+        "Draws the motion of the next second, as fractions of the frame, for one colour frame, at 32 x 32; "
+        "`coembed motion` shows the kinds of motion among many draws and brings them to the frame's own "
+        "resolution.",
+        "Each frame was seen with the one motion that followed it. Motion was estimated by optical flow there "
+        "and back; cells are means of what both ways confirm, and frames where less than half is confirmed "
+        "were left out, of training and of the table. So motion faster than the estimator can follow is "
+        "missing. Fields are clipped to one frame a second.",
+        (
+            "What moves next can hardly be told from one small frame: the table's scores are close to those of "
+            "motions drawn at random, and most of the gain is in how much moves and where.",
+            "It learned from a few hundred scenes of sports and hobbies, most of them with a still camera.",
+            "A field has 32 x 32 cells, whatever the frame's size: hands and balls are a cell or less.",
+            "Motions are plausible, not predictions to rely on.",
+        ),
+    ),
+}
+"""What a card says of each task: what is drawn, about the data, and the limits."""
 ROWS = ("energy", "best_3", "best_10", "best_30", "best_100", "coverage_90", "spread_skill", "crps")
 
 
@@ -46,6 +91,7 @@ def card(
     data: str,
 ) -> str:
     """The model card, Markdown; every number comes from the run and its evaluation."""
+    drawn, seen_as, limits = ABOUT[task]
     samplers = evaluation["samplers"]
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
     head = "| sampler | " + " | ".join(keys) + " |\n|---|" + "---|" * len(keys)
@@ -63,12 +109,11 @@ def card(
         [
             f"# {task}: a CDVAE of CoEmbed",
             "",
-            "Draws saturation fields (HSV) for the brightness (HSV value) of a photo, at 32 x 32; "
-            "`coembed resaturate` brings them to the photo's own resolution.",
+            drawn,
             "",
             "## Data",
             "",
-            f"{record['pairs']['count']:,} pairs: {data}. Each photo was seen with its own saturation only.",
+            f"{record['pairs']['count']:,} pairs: {data}. {seen_as}",
             "",
             "## Model and training",
             "",
@@ -77,20 +122,16 @@ def card(
             "",
             "## Measured",
             "",
-            f"First {first['conditions']:,} validation photos, {first['samples']} samples each, clipped to "
-            "[0, 1]. The simple samplers see the same photos. Measured on the weights before they were rounded "
-            "to half precision.",
+            f"First {first['conditions']:,} validation pairs, {first['samples']} samples each, clipped to "
+            "the field's range. The simple samplers see the same pairs. Measured on the weights before they "
+            "were rounded to half precision.",
             "",
             head,
             *lines,
             "",
             "## Limits",
             "",
-            "- What is rare among the photos it learned from (drawings, microscopy, say) gets the saturations "
-            "of what is common there.",
-            "- A field has 32 x 32 cells, whatever the photo's size; smaller things share one change.",
-            "- Hue and brightness never change, so greys stay grey and a wrong white balance stays.",
-            "- Fields are plausible, not true: they say nothing about how a scene really looked.",
+            *(f"- {limit}" for limit in limits),
             "",
         ]
     )

@@ -1,27 +1,41 @@
 #!/usr/bin/env bash
-# The bundled weights, from photos in the MS-COCO layout: prepare, train, evaluate, bundle with a model card.
+# The bundled weights of one task: prepare, train, evaluate, bundle with a model card.
 #
-#     scripts/make_weights.sh PHOTOS [option of coembed train ...]
+#     scripts/make_weights.sh resaturation|relighting PHOTOS [option of coembed train ...]
+#     scripts/make_weights.sh motion CLIPS [option of coembed train ...]
 #
-# Stopped, it goes on where it was when started again. From the environment: WORK (default out/weights) keeps pairs,
-# run and log; DATA says in the card what the photos were; DEST is where the weights go.
+# PHOTOS is in the MS-COCO layout, CLIPS in that of UCF101. Stopped, it goes on where it was when started again. From
+# the environment: WORK (default out/weights/TASK) keeps pairs, run and log; DATA says in the card what the photos
+# were; DEST is where the weights go.
 set -euo pipefail
 
-photos=${1:-}
-if [ -z "$photos" ] || [ ! -d "$photos/train2014" ]; then
-    echo "usage: make weights PHOTOS=DIR, a folder that holds train2014/ and val2014/" >&2
+task=${1:-}
+source=${2:-}
+case "$task" in
+    resaturation | relighting) layout=coco holds=train2014 ;;
+    motion) layout=ucf101 holds=UCF-101 ;;
+    *) layout= holds= ;;
+esac
+if [ -z "$layout" ] || [ ! -d "$source/$holds" ]; then
+    echo "usage: make weights PHOTOS=DIR CLIPS=DIR, folders that hold train2014/ and val2014/, and UCF-101/" >&2
     exit 2
 fi
-shift
-# The recipe of the bundled weights; what is given on the command line replaces it.
-[ $# -gt 0 ] || set -- --epochs 8 --minutes 33 --threads 2
-work=${WORK:-out/weights}
-dest=${DEST:-src/coembed/weights/resaturation}
+shift 2
+# The recipes of the bundled weights; what is given on the command line replaces them.
+if [ $# -eq 0 ]; then
+    case "$task" in
+        resaturation) set -- --epochs 8 --minutes 33 --threads 2 ;;
+        relighting) set -- --epochs 8 --minutes 30 --threads 1 ;;
+        motion) set -- --minutes 12 --threads 1 ;;
+    esac
+fi
+work=${WORK:-out/weights/$task}
+dest=${DEST:-src/coembed/weights/$task}
 mkdir -p "$work"
 start=$(date +%s)
 
 {
-    coembed prepare coco "$photos" "$work/pairs" --task resaturation --size 32 --views 4
+    coembed prepare "$layout" "$source" "$work/pairs" --task "$task" --size 32 --views 4
     # The dry run prints the time an epoch takes on this machine.
     [ -e "$work/run" ] || coembed train --pairs "$work/pairs" --out "$work/run" "$@" --dry-run
     if [ ! -e "$work/run/model/config.json" ]; then
@@ -30,6 +44,6 @@ start=$(date +%s)
         coembed train --pairs "$work/pairs" --out "$work/run" "$@" ${resume[@]+"${resume[@]}"}
     fi
     coembed evaluate "$work/run" --pairs "$work/pairs" --limit 1000 --baselines --json "$work/evaluation.json"
-    python scripts/bundle_weights.py "$work/run" "$work/evaluation.json" "$dest" --data "${DATA:-photos in the MS-COCO layout}"
-    echo "make weights took $((($(date +%s) - start) / 60)) minutes"
+    python scripts/bundle_weights.py "$work/run" "$work/evaluation.json" "$dest" --data "${DATA:-$layout}"
+    echo "make weights of $task took $((($(date +%s) - start) / 60)) minutes"
 } 2>&1 | tee -a "$work/make_weights.log"
