@@ -24,8 +24,7 @@ from coembed.edit import load_model
 from coembed.errors import ConfigError, ModelError
 from coembed.imaging.flow import resize_flow
 from coembed.imaging.photo import Photo, read_photo
-from coembed.plan import low_layers
-from coembed.sampling import Streams
+from coembed.plan import draw, low_layers
 from coembed.upsample.interpolate import Interpolator
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def kinds_of_motion(
             raise ModelError(f"the model's {layer.name} has {shape[0]} channels, expected {layer.channels}")
     condition, _ = low_layers(photo, task, *shapes)
     with torch.inference_mode():
-        samples = model.sample(condition, draws, generator=Streams(seed, [0]), temperature=temperature)[:, 0]
+        samples = draw(model, condition, draws, seed, temperature)[:, 0]
     lows = samples.float().clamp(task.field.low, task.field.high).numpy()
     if not np.isfinite(lows).all():
         raise ModelError(f"the model drew {np.count_nonzero(~np.isfinite(lows))} values that are not finite")
