@@ -231,8 +231,8 @@ figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); bor
 figure.original {{ border-color: var(--soft); }}
 img {{ display: block; width: 100%; height: auto; }}
 a:focus-visible {{ outline: 3px solid #3b82f6; outline-offset: -3px; }}
-figcaption {{ padding: .55rem .8rem; display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .7rem;
-  font-size: .9rem; }}
+figcaption {{ padding: .55rem .8rem; display: flex; flex-wrap: wrap; justify-content: space-between;
+  gap: 0 .7rem; font-size: .9rem; }}
 footer {{ margin-top: 2.5rem; font-size: .85rem; }}
 </style></head>
 <body>
