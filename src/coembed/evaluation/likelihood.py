@@ -119,8 +119,8 @@ def likelihood(
 ) -> Likelihood:
     """Bounds the negative log likelihood of the first ``limit`` pairs.
 
-    The draws of photo i come from stream (seed, i), whatever the batch, and the first of many particles are
-    those of few.
+    A CDVAE's draws for photo i come from stream (seed, i), whatever the batch, and the first of many particles
+    are those of few. Other models draw for a batch at a time, from a generator that depends on seed and batch.
 
     Args:
         model: a CDVAE; or anything with ``log_conditional(condition, field, *, particles, generator)`` (a bound
