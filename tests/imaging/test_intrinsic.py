@@ -145,15 +145,16 @@ def test_any_photo_is_finite_in_range_and_returned_by_its_parts(name, method):
     assert parts.shading.min() >= 0
     assert np.abs(parts.compose() - photo).max() <= 1e-4 * max(1, photo.max())
     white = np.percentile(parts.albedo.max(2), 99, method="higher")
-    assert white == pytest.approx(1, abs=1e-5)
+    mostly_black = np.percentile(photo.max(2), 99, method="higher") == 0
+    assert white == (0 if mostly_black else pytest.approx(1, abs=1e-5))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_grey_photo_has_a_grey_albedo_and_black_has_no_light(method):
+def test_a_grey_photo_has_a_grey_albedo_and_black_is_black_paint(method):
     grey = run(photos()["grey"], method).albedo
     np.testing.assert_allclose(grey, grey[..., :1].repeat(3, 2), atol=1e-6)
     black = run(photos()["half black"], method)
-    assert (black.shading[:20] == 0).all() and (black.shading[20:] > 0).all()
+    assert not black.albedo[:20].any() and (black.shading > 0).all()
 
 
 @pytest.mark.parametrize("method", METHODS)

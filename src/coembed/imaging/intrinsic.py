@@ -20,9 +20,7 @@ from coembed.imaging.bell2014 import Bell2014Options, bell2014
 from coembed.imaging.retinex import RetinexOptions, retinex
 
 _WHITE_PERCENTILE = 99.0
-# The colour of black is undefined. Channels are drawn to their mean by this share of the brightest value, which
-# moves the product of albedo and shading by less than twice as much.
-_BLACK = 4e-5
+_DARKEST = 1e-3  # for a method that has no noise floor of its own
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Intrinsic:
 
     Attributes:
         albedo: (h, w, 3) or (b, h, w, 3) float32 in [0, 1]: the share of the light that a surface reflects.
-        shading: (h, w) or (b, h, w) float32, at least 0, without an upper bound; 0 where the photo is black.
+        shading: (h, w) or (b, h, w) float32, at least 0, without an upper bound. Black is black paint:
+            its shading is that of faint light reflected there.
     """
 
     albedo: np.ndarray
@@ -104,27 +103,31 @@ def decompose_batch(
     if method == "retinex":
         chosen = RetinexOptions() if options is None else options
         if isinstance(chosen, RetinexOptions):
-            return _separate(rgb, retinex(rgb, chosen))
+            return _separate(rgb, retinex(rgb, chosen), chosen.noise_floor)
     elif method == "bell2014":
         chosen = Bell2014Options() if options is None else options
         if isinstance(chosen, Bell2014Options):
-            return _separate(rgb, np.stack([bell2014(photo, chosen) for photo in rgb]))
+            return _separate(rgb, np.stack([bell2014(photo, chosen) for photo in rgb]), _DARKEST)
     else:
         raise ConfigError(f"method is {method!r}, expected 'retinex' or 'bell2014'")
     raise ConfigError(f"options are {type(options).__name__}, expected those of {method}")
 
 
-def _separate(rgb: np.ndarray, log_albedo: np.ndarray) -> Intrinsic:
-    """Albedo and shading from the photos and their grey log albedo up to a constant, (b, h, w)."""
+def _separate(rgb: np.ndarray, log_albedo: np.ndarray, darkest: float) -> Intrinsic:
+    """Albedo and shading from the photos and their grey log albedo up to a constant, (b, h, w).
+
+    Pixels darker than ``darkest`` times the mean brightness say nothing of the light: there the shading is that
+    of a pixel as bright as that, and the albedo takes up the rest. So what is black is black paint in the light
+    around it, and noise in the dark does not become specks of shadow.
+    """
     grey = (rgb[..., 0] + rgb[..., 1] + rgb[..., 2]) / np.float32(3)
-    black = np.float32(_BLACK) * rgb.max((1, 2, 3))[:, None, None] + np.float32(1e-30)
-    log_albedo = log_albedo - log_albedo.max((1, 2), keepdims=True)
-    tint = 1 / (grey + black)
-    albedo = (rgb + black[..., None]) * (np.exp(log_albedo) * tint)[..., None]
+    floor = np.float32(darkest) * grey.mean((1, 2), keepdims=True) + np.float32(1e-12)
+    shading = (grey + floor) * np.exp(log_albedo.max((1, 2), keepdims=True) - log_albedo)
+    albedo = rgb / shading[..., None]
     largest = np.maximum(np.maximum(albedo[..., 0], albedo[..., 1]), albedo[..., 2])
     white = np.percentile(largest, _WHITE_PERCENTILE, axis=(1, 2), keepdims=True, method="higher")
-    # One division brings every pixel to the scale and those beyond 1 to 1; the shading takes up the rest.
-    divisor = np.maximum(white, largest)
+    # One factor brings every pixel to the scale and those beyond 1 to 1; the shading takes up the rest.
+    divisor = np.maximum(np.maximum(white, largest), np.float32(1e-6))
     albedo /= divisor[..., None]
-    shading = grey * divisor * np.exp(-log_albedo)
+    shading *= divisor
     return Intrinsic(albedo, shading)

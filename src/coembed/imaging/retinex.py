@@ -30,7 +30,6 @@ from coembed.errors import ConfigError
 STEP_AT_128 = 0.35
 """Least step of log brightness that is paint, in a photo whose longer side is 128 pixels."""
 
-_MEASURED_FLOOR = 0.1
 _L1_ROUNDS = 30
 _L1_PENALTY = 10.0  # 1 / log units: about the inverse of the steps that matter
 
@@ -43,7 +42,7 @@ class RetinexOptions:
         brightness_step: least change of log brightness between two neighbours that is paint, nats. None: by
             the photo's longer side, 0.35 sqrt(128 / side), since steps shrink as pixels do.
         colour_step: least length of the change of log chromaticity (log RGB less its mean) that is paint, nats.
-        noise_floor: added to the photo before a step is judged, as a share of the mean brightness, so that
+        noise_floor: added to the photo before a step is brightness, as a share of the mean brightness, so that
             noise in the dark is not taken for paint.
         norm: "l2" solves once; "l1" lets few wrong steps stay wrong instead of bending the whole, and takes
             about ten times as long.
@@ -84,9 +83,7 @@ def retinex(rgb: np.ndarray, options: RetinexOptions) -> np.ndarray:
     red, green, blue = (rgb[..., c] for c in range(3))
     grey = (red + green + blue) / np.float32(3)
     floor = np.float32(options.noise_floor) * grey.mean((1, 2), keepdims=True) + np.float32(1e-12)
-    judged = np.log(grey + floor)
-    # A step once judged is measured with less of the floor, which would make dark paints too alike.
-    brightness = np.log(grey + np.float32(_MEASURED_FLOOR) * floor)
+    brightness = np.log(grey + floor)
     # Two colour axes at right angles, of the plane of log RGB less its mean, so that lengths in it are kept.
     red, green, blue = (np.log(channel + floor) for channel in (red, green, blue))
     first = (red - green) * np.float32(math.sqrt(1 / 2))
@@ -96,7 +93,7 @@ def retinex(rgb: np.ndarray, options: RetinexOptions) -> np.ndarray:
         least = STEP_AT_128 * math.sqrt(128 / max(grey.shape[1:]))
     steps = []
     for axis in (1, 2):
-        step = np.diff(judged, axis=axis)
+        step = np.diff(brightness, axis=axis)
         colour = np.diff(first, axis=axis) ** 2 + np.diff(second, axis=axis) ** 2
         paint = (np.abs(step) > least) | (colour > options.colour_step**2)
         steps.append(np.diff(brightness, axis=axis) * paint)
