@@ -21,6 +21,7 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   motion FRAME...             n kinds of motion that may follow each frame: arrows, colours, flow, animations
   upsample PHOTO FIELD OUT    a low-resolution field at the photo's resolution, along its edges
   prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
+  embed                       which pairs are similar: a map of thumbnails, before training
   train                       a model from pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
   reproduce                   the paper's tables and figures on your own pairs, in one page
@@ -132,6 +133,15 @@ def _prepare(arguments: list[str]) -> int:
     return 0
 
 
+def _embed(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.guidance.embed import EmbedConfig, run_embed
+
+    print(run_embed(tyro.cli(EmbedConfig, prog="coembed embed", args=arguments)))
+    return 0
+
+
 def _train(arguments: list[str]) -> int:
     from coembed.training.command import parse_train
 
@@ -181,6 +191,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "motion": _motion,
     "upsample": _upsample,
     "prepare": _prepare,
+    "embed": _embed,
     "train": _train,
     "evaluate": _evaluate,
     "reproduce": _reproduce,
