@@ -19,7 +19,8 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   relight PHOTO...            the same in other light
   edit PHOTO... --model DIR   the same by a model of any task, your own included
   motion FRAME...             n kinds of motion that may follow each frame: arrows, colours, flow, animations
-  upsample PHOTO FIELD OUT    a low-resolution field at the photo's resolution, along its edges
+  upsample FIELD --guide PHOTO
+                              a low-resolution field at the photo's resolution, along its edges
   prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
   embed                       which pairs are similar: a map of thumbnails, before training
   train                       a model from pairs

@@ -17,12 +17,13 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from scipy import sparse
-from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.sparse import linalg
 
 from coembed.errors import DataError, PhotoError
 from coembed.imaging.resize import area_weights
 from coembed.upsample.basis import links, soft_membership
+from coembed.upsample.guided import GuidedFilter
+from coembed.upsample.project import Projection
 from coembed.upsample.refine import Refinement
 from coembed.upsample.segments import superpixels
 
@@ -39,8 +40,9 @@ _LINK_FLOOR = 5e-2
 _KIN, _KIN_REACH = 6, 8.0
 _SMOOTHING = 1e-4  # weight of the links against the data, both a cell
 _RIDGE = 0.3  # weight of the distance from the low-resolution field, next to the links
-_CORRECTIONS = 2
-_LIMITED_ROUNDS = 30
+_FILTER_RADIUS = 0.5  # of the guided filter, sides of a cell
+_CORRECTIONS = 2  # of the weights, before the guided filter
+_LATE_CORRECTIONS = 2  # after it
 # Segments; for more, conjugate gradients: slower a field, but bounded memory and time.
 _MOST_FACTORISED = 45_000
 
@@ -53,10 +55,10 @@ class Interpolator:
         low_shape: (h, w) of the fields to come; cell (i, j) covers rows i H / h to (i + 1) H / h, likewise
             columns.
         working_pixels: about how many pixels the equations are solved on.
-        overshoot: how far the result may leave the range of the 3 x 3 cells around, as a share of that range.
-            True fields do leave it, since a cell's mean hides its extremes; fields that do not follow the photo
-            would leave it by far. Where both cannot be had the area means win. None sets no limit, and makes
-            the result exactly linear in the field.
+        overshoot: how far a pixel may leave the range of the 3 x 3 cells around its own, as a share of that
+            range. True fields do leave it, since a cell's mean hides its extremes; fields that do not follow
+            the photo would leave it by far. The limit is hard; 0.25 and above leave the area means room to be
+            met. None sets no limit, and makes the result exactly linear in the field.
 
     Raises:
         PhotoError: a guide of another shape or kind, too large, or not finite.
@@ -146,8 +148,6 @@ class Interpolator:
         self._means = sparse.csr_array(sparse.kron(rows, columns, format="csr") @ self._basis, dtype=np.float64)
         linked = links(segments, colour_sigma=_LINK_COLOUR, floor=_LINK_FLOOR, kin=_KIN, kin_reach=_KIN_REACH)
         smoothing = _SMOOTHING * cells / len(segments)
-        cell_of = (segments.centres + 0.5) // np.array(sides, np.float32)
-        self._cell = tuple(np.minimum(cell_of.astype(np.intp), np.array(self.low_shape) - 1).T)
         penalty = linked + sparse.diags_array(np.full(len(segments), _RIDGE))
         normal = self._means.T @ self._means + smoothing * penalty
         # What the low-resolution field itself says about each segment: the mean of the cells that see it.
@@ -155,6 +155,9 @@ class Interpolator:
         self._prior = sparse.csr_array(sparse.diags_array(1 / np.maximum(seen, 1e-12)) @ self._means.T)
         self._pull = smoothing * _RIDGE
         self._factor = _Factor(sparse.csc_array(normal))
+        rows_of, columns_of = (max(1, round(_FILTER_RADIUS * pixels)) for pixels in sides)
+        self._filter = GuidedFilter(np.clip(small / 255, 0, 1), (rows_of, columns_of))
+        self._project = Projection(self.working_size, self.low_shape)
 
     def _solve(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each field's first value, and the rest of it at the working size, (f, h, w).
@@ -165,28 +168,24 @@ class Interpolator:
         offsets = fields[:, 0].copy()
         wanted = (fields - offsets[:, None]).T.astype(np.float64)
         weights = self._factor.solve(self._means.T @ wanted + self._pull * (self._prior @ wanted))
-        weights = self._corrected(weights, wanted)
-        if self.overshoot is not None:
-            weights = self._corrected(self._limited(weights, wanted), wanted)
+        for _ in range(_CORRECTIONS):  # what the penalties kept from fitting is asked for again
+            weights += self._factor.solve(self._means.T @ (wanted - self._means @ weights))
+        working = self._from_weights(weights)
+        cells = wanted.T.reshape(-1, *self.low_shape)
+        for k, field in enumerate(working):
+            working[k] = self._filter(field)
+        for _ in range(_LATE_CORRECTIONS):
+            missing = np.stack([self._project.missing(*pair) for pair in zip(working, cells, strict=True)])
+            weights = self._factor.solve(self._means.T @ missing.reshape(len(cells), -1).T)
+            working += self._from_weights(weights)
+        for field, means in zip(working, cells, strict=True):
+            self._project(field, means, self.overshoot)
+        return offsets, working
+
+    def _from_weights(self, weights: np.ndarray) -> np.ndarray:
+        """(segments, f) to (f, h, w) float32."""
         working = (self._basis @ weights.astype(np.float32)).T
-        return offsets, np.ascontiguousarray(working).reshape(len(fields), *self.working_size)
-
-    def _corrected(self, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Back-projection: what the penalties kept from fitting is asked for again."""
-        for _ in range(_CORRECTIONS):
-            weights = weights + self._factor.solve(self._means.T @ (wanted - self._means @ weights))
-        return weights
-
-    def _limited(self, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Weights within limits; what that takes from a cell's mean goes to all of its segments alike."""
-        cells = wanted.reshape(*self.low_shape, -1)
-        low = minimum_filter(cells, (3, 3, 1), mode="nearest")[self._cell]
-        high = maximum_filter(cells, (3, 3, 1), mode="nearest")[self._cell]
-        margin = (self.overshoot or 0.0) * (high - low)
-        for _ in range(_LIMITED_ROUNDS):  # alternating projections
-            weights = np.clip(weights, low - margin, high + margin)
-            weights += self._prior @ (wanted - self._means @ weights)
-        return np.clip(weights, low - margin, high + margin)
+        return np.ascontiguousarray(working).reshape(-1, *self.working_size)
 
     def _checked(self, fields: np.ndarray) -> np.ndarray:
         fields = np.asarray(fields, np.float32)
