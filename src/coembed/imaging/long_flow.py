@@ -3,7 +3,12 @@
 What is followed from frame to frame is lost behind whatever hides it, and its errors add up; what is matched
 across the whole step at once is lost if it moved far. So both are done, the first along a few frames only, and
 once more refined by a match that starts from it. Each pixel takes what, followed there and back, ends nearest
-to its start. ``benchmarks/flow.py`` compares the ways on real clips.
+to its start.
+
+On a second of UCF101 at 160 x 120 (``benchmarks/motion.py``; means over 40 clips) the direct match can be
+trusted on 70% of the area, a chain of four on 69%, one along every frame on 69% and ``auto`` on 79%, in 4, 17,
+113 and 30 ms there and back; at the ends the pictures differ by 4.0, 3.7, 4.2 and 3.5% of white. Where a
+picture turns and drifts by 50 px in 12 frames, the ends are missed by 26.7, 1.2, 1.7 and 1.4 px.
 """
 
 from __future__ import annotations
