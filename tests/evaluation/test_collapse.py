@@ -24,7 +24,7 @@ def values(found):
 
 def test_codes_of_a_linear_encoder_hold_the_modes(fitted):
     world, model = fitted
-    found = values(code_collapse(model, world, conditions=4, samples=60))
+    found = values(code_collapse(model, world, conditions=3, samples=50))
     assert model.training
     assert set(found) == {p + k for p in ("", "top_") for k in ("code_spread", "code_modes", "code_distance")}
     assert found["top_code_modes"] > 0.5

@@ -64,7 +64,7 @@ class Waves:
 
 
 def test_precision_and_recall_of_pairs_are_those_of_real_pairs_if_right_and_not_if_the_condition_is_ignored():
-    store, training = Waves().pairs(400), Waves().pairs(400, seed=1)
+    store, training = Waves().pairs(300), Waves().pairs(300, seed=1)
     found = {
         name: evaluate(s, store, samples=2, scores="full").summary()
         for name, s in (("right", Waves()), ("narrow", Waves(0.2)), ("ignoring", RandomFields.fit(training)))
@@ -155,15 +155,15 @@ def test_tables_files_and_rows_of_real_pairs(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
 def test_peak_memory_does_not_grow_with_the_photos():
-    # 100 samples of 16 x 16 fields: 300 more photos' samples would take 31 MB if they were kept.
+    # 60 samples of 16 x 16 fields: 500 more photos' samples would take 31 MB if they were kept.
     script = """
 import sys, torch
 sys.path[:0] = PATH
 from test_extended import Lazy, Normal, evaluate
 def peak():
     return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])
-run = lambda n: evaluate(Normal(), Lazy(n), samples=100, limit=n, batch=20)
-run(60); before = peak(); run(360); print(peak() - before)
+run = lambda n: evaluate(Normal(), Lazy(n), samples=60, limit=n, batch=20)
+run(60); before = peak(); run(560); print(peak() - before)
 """
     script = script.replace("PATH", repr([str(__file__).rsplit("/", 1)[0]]))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

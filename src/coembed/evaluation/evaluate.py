@@ -69,8 +69,9 @@ def evaluate(
     if batch is None:
         batch = max(1, _BATCH_VALUES // (samples * channels * height * width))
     full = scores == "full" and samples > 1
-    novelty = extended.Novelty(as_pairs(training)) if full and training is not None else None
-    sets = extended.PairSets(pairs, count) if full else None
+    known = as_pairs(training) if full and training is not None else None
+    novelty = extended.Novelty(known) if known is not None else None
+    sets = extended.PairSets(pairs, count, known) if full else None
     columns: dict[str, list[Tensor]] = {}
     sampling = scoring = 0.0
     for start in range(0, count, batch):

@@ -75,17 +75,21 @@ class PairSets:
     Args:
         pairs: what is scored.
         count: how many of them are scored, from the first.
+        training: pairs that the directions of the comparison are fitted on, if there are any.
     """
 
-    def __init__(self, pairs: Pairs, count: int):
+    def __init__(self, pairs: Pairs, count: int, training: Pairs | None = None):
         self._limit = min(count, SET_LIMIT)
-        fitted = min(self._limit, _FITTED)
-        # Evenly spread, and photos of the reference half alone: real and generated pairs of the other half are
-        # then both new to the directions that they are judged in.
-        rows = torch.arange(fitted) * self._limit // max(fitted, 1) // 2 * 2
-        self._features = (
-            manifold.PairFeatures.fit(pairs.condition(rows), pairs.field(rows)) if count > 1 else None
-        )
+        # Directions that were fitted to some of the pairs compared spread those out beyond the others. So they
+        # are the training pairs' own; else of the reference half, and few, for real and generated pairs of the
+        # other half are then both new to them.
+        store, last, step = (pairs, self._limit, 2) if training is None else (training, len(training), 1)
+        fitted = min(last, _FITTED)
+        rows = torch.arange(fitted) * last // max(fitted, 1) // step * step  # evenly spread
+        directions = max(2, min(manifold.DIRECTIONS, len(rows.unique()) // 16))
+        self._features = None
+        if count > 1 and fitted > 1:
+            self._features = manifold.PairFeatures.fit(store.condition(rows), store.field(rows), directions)
         self._real: list[Tensor] = []
         self._drawn: list[Tensor] = []
         self._seen = 0
@@ -100,7 +104,7 @@ class PairSets:
 
     def result(self, neighbours: int = manifold.NEIGHBOURS) -> dict[str, tuple[float, ...]]:
         """Every measure's mean and standard error, and those of real pairs; empty for fewer than 12 photos."""
-        if min(self._seen, self._limit) < 2 * (neighbours + 1):
+        if not self._real or min(self._seen, self._limit) < 2 * (neighbours + 1):
             return {}
         real, drawn = torch.cat(self._real), torch.cat(self._drawn)
         found: dict[str, tuple[float, ...]] = {}

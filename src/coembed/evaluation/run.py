@@ -25,6 +25,7 @@ from coembed.evaluation.report import Evaluation, difference, linearised, ratio,
 from coembed.evaluation.table import more_table, rich_table, table_rows
 from coembed.sampling import Sampler
 
+_SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all
 _COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "variogram", "epe_1", "spread_skill")
 
 
@@ -176,6 +177,8 @@ def _print(
         console.print(likelihood_table(densities))
     model = evaluations[0]
     for name, found in comparisons:
+        if found.metric not in _SHOWN:
+            continue
         apart = found.difference
         wins = "" if found.wins is None else f"; lower on {100 * found.wins:.0f}% of photos"
         ends = f"95%: {apart.low:+.4g} to {apart.high:+.4g}"
