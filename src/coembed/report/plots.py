@@ -58,22 +58,24 @@ def error_against_variance(task: str, found: Sequence[Found], note: str) -> byte
 
 
 def best_of_n(found: Sequence[Found], note: str) -> bytes:
-    """Error of the best of n samples against n, with two standard errors. PNG bytes."""
-    figure, (panel,) = _figure(1, 1, (6.4, 4.2))
-    for one in found:
+    """Error of the best of n samples against n; bars are two standard errors. PNG bytes."""
+    figure, (panel,) = _figure(1, 1, (8.2, 4.4))
+    ns: list[int] = []
+    for number, one in enumerate(found):
         summary = one.evaluation.summary()
         ns = [n for n in BEST_OF if f"best_{n}" in summary]
         values = np.array([100 * summary[f"best_{n}"].value for n in ns])
         errors = np.array([200 * (summary[f"best_{n}"].error or 0) for n in ns])
         method = METHODS[one.method]
-        panel.fill_between(ns, values - errors, values + errors, color=method.color, alpha=0.12, linewidth=0)
-        panel.plot(ns, values, "o-", color=method.color, label=method.label, markersize=4)
+        bars = {"elinewidth": 0.8, "capsize": 2, "markersize": 4}
+        places = [n * 1.012 ** (number - len(found) / 2) for n in ns]  # bars beside, not upon, each other
+        panel.errorbar(places, values, errors, fmt="o-", color=method.color, label=method.label, **bars)
     panel.set_xscale("log")
-    panel.set_xticks(BEST_OF, [str(n) for n in BEST_OF])
+    panel.set_xticks(ns, [str(n) for n in ns])
     panel.minorticks_off()
     panel.set_xlabel("samples n")
     panel.set_ylabel("error of the best of n (× 100)")
-    _legend(panel)
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return _png(figure, note)
 
 
@@ -88,7 +90,7 @@ def calibration(found: Sequence[Found], note: str) -> bytes:
     left.set_xticks(LEVELS, [f"{100 * level:.0f}%" for level in LEVELS])
     left.set_xlabel("central interval of the samples")
     left.set_ylabel("share of true values inside")
-    left.set_title("coverage (dotted: calibrated)")
+    left.set_title("coverage, in the colours of the right (dotted: calibrated)")
     labels = [METHODS[one.method].label for one in found]
     summaries = [one.evaluation.summary()["spread_skill"] for one in found]
     places = np.arange(len(found))[::-1]
@@ -103,7 +105,6 @@ def calibration(found: Sequence[Found], note: str) -> bytes:
     right.axvline(1, color=_INK, linewidth=1, linestyle=":")
     right.set_yticks(places, labels)
     right.set_title("spread over skill (1: the spread is the error)")
-    _legend(left)
     return _png(figure, note)
 
 
@@ -148,18 +149,35 @@ def picture_grid(sheet: np.ndarray, columns: Sequence[str], rows: Sequence[str],
 
 
 def _points(panel: Any, points: Sequence[tuple[str, str, float, float]]) -> None:
-    for number, (label, color, x, y) in enumerate(points):
+    """Points with their names beside them, each where it is in nobody's way (by the size of its letters)."""
+    panel.margins(0.2)
+    for _, color, x, y in points:
         panel.scatter([x], [y], s=60, color=color, zorder=3, edgecolor="white", linewidth=0.8)
-        above = number % 2 == 0  # neighbours' names go to different sides
-        panel.annotate(
-            label,
-            (x, y),
-            xytext=(6, 5 if above else -10),
-            textcoords="offset points",
-            fontsize=8,
-            color=_INK,
-        )
-    panel.margins(0.18)
+    panel.autoscale_view()
+    taken = [(px - 5, py - 5, px + 5, py + 5) for px, py in panel.transData.transform([p[2:] for p in points])]
+    for label, _, x, y in points:
+        px, py = panel.transData.transform((x, y))
+        width, height = 6.5 * len(label), 11
+        sides = [
+            (8, -height / 2),
+            (8, 4),
+            (8, -15),
+            (-8 - width, -height / 2),
+            (-8 - width, 4),
+            (-8 - width, -15),
+        ]
+        sides += [(-width / 2, 9), (-width / 2, -9 - height), (8, 16), (8, -27), (8, 28), (8, -39)]
+        boxes = [(px + dx, py + dy, px + dx + width, py + dy + height) for dx, dy in sides]
+        best = min(range(len(sides)), key=lambda i: (sum(_overlap(boxes[i], box) for box in taken), i))
+        taken.append(boxes[best])
+        points_a_pixel = 72 / panel.figure.dpi
+        offset = tuple(points_a_pixel * shift for shift in sides[best])
+        panel.annotate(label, (x, y), xytext=offset, textcoords="offset points", fontsize=8, color=_INK)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 def _figure(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Any, list[Any]]:
@@ -171,20 +189,16 @@ def _figure(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Any, 
         panel.grid(True, color=_FAINT, linewidth=0.6)
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=8, color=_FAINT)
-        panel.title.set_size(9)
-        panel.xaxis.label.set_size(9)
-        panel.yaxis.label.set_size(9)
         for name, side in panel.spines.items():
             side.set_visible(name in ("left", "bottom"))
             side.set_color(_FAINT)
     return figure, panels
 
 
-def _legend(panel: Any) -> None:
-    panel.legend(fontsize=8, frameon=False)
-
-
 def _png(figure: Any, note: str) -> bytes:
+    for panel in figure.axes:
+        for text in (panel.title, panel.xaxis.label, panel.yaxis.label):
+            text.set_fontsize(9)
     figure.supxlabel(note, fontsize=6.5, color="#777777")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -124,7 +124,7 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]):
     yield Picture(
         "best_of_n",
         "Error of the best of n samples",
-        "Bands are two standard errors over photos. Neighbours come nearest first: not exchangeable.",
+        "Bars are two standard errors over photos. Neighbours come nearest first: not exchangeable.",
         plots.best_of_n(found, several),
     )
     yield Picture(
