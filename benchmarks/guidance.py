@@ -26,7 +26,8 @@ from coembed.config import read_json, write_json
 from coembed.data.shards import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
 from coembed.guidance.config import GuidanceConfig
-from coembed.guidance.features import Scaling, read_features, write_features
+from coembed.guidance.feature_files import read_features, write_features
+from coembed.guidance.features import Scaling
 from coembed.guidance.prepared import store_blocks
 from coembed.guidance.preservation import preservation
 from coembed.hub import load_pretrained

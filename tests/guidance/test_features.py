@@ -12,8 +12,8 @@ from coembed.data.photos import crop_of
 from coembed.data.shards import PairStore
 from coembed.errors import DataError
 from coembed.guidance.annotations import read_annotations
+from coembed.guidance.feature_files import HEADER, read_features, write_features
 from coembed.guidance.features import (
-    HEADER,
     Block,
     Scaling,
     action_block,
@@ -22,8 +22,6 @@ from coembed.guidance.features import (
     mirrored_layout,
     own_block,
     pixel_block,
-    read_features,
-    write_features,
 )
 from coembed.guidance.layout import coverage
 from coembed.guidance.prepared import annotate, store_blocks

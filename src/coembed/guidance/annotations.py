@@ -73,10 +73,12 @@ def read_annotations(path: Path | str) -> Annotations:
                 number = _whole(entry, "id", where)
                 if number in photos:
                     raise DataError(f"{where}: the id is taken by photo {photos[number][0]!r}")
-                size = [_whole(entry, side, where) for side in ("width", "height")]
-                if min(size) < 1:
-                    raise DataError(f"{where}: width and height are {size}, expected at least 1 each")
-                photos[number] = (_text(entry, "file_name", where), *size)
+                width, height = _whole(entry, "width", where), _whole(entry, "height", where)
+                if min(width, height) < 1:
+                    raise DataError(
+                        f"{where}: width and height are {[width, height]}, expected at least 1 each"
+                    )
+                photos[number] = (_text(entry, "file_name", where), width, height)
             else:
                 whose.append(_whole(entry, "image_id", where))
                 kind.append(_whole(entry, "category_id", where))

@@ -105,14 +105,15 @@ def labels_of(store: PairStore, rows: np.ndarray) -> list[str]:
     import numpy as np
     from scipy import sparse
 
-    from coembed.guidance.features import action_block, read_features
+    from coembed.guidance.feature_files import read_features
+    from coembed.guidance.features import action_block
 
     kept = read_features(store.folder, store.names) if store.folder is not None else {}
     block = kept.get("label") or action_block(store.names)
     if block is None:
         return [""] * len(rows)
     values = block.values[rows]
-    share = values.toarray() if sparse.issparse(values) else np.asarray(values)  # type: ignore[union-attr]
+    share = values.toarray() if sparse.issparse(values) else np.asarray(values)
     return [block.columns[i] if share[r, i] > 0 else "" for r, i in enumerate(share.argmax(1))]
 
 

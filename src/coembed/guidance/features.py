@@ -2,38 +2,30 @@
 
 ``label``: how much of each category there is, summing to 1. ``layout``: the share of each of 5 x 5 cells that
 the boxes of a category cover. ``pixels``: condition and field themselves, small. ``own``: a user's own numbers.
-Label and layout lie beside a store's shards, in the order of its rows: ``features.json`` and
-``features.safetensors``; pixels are taken from the pairs.
+``feature_files`` keeps label and layout beside a store's shards; pixels are taken from the pairs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from scipy import sparse
 
-from coembed.config import read_json, write_bytes, write_json
-from coembed.data.index import file_sha256
 from coembed.data.photos import crop_of
 from coembed.errors import ConfigError, DataError
 from coembed.guidance.annotations import Annotations
 from coembed.guidance.layout import coverage
 
-FORMAT, VERSION = "coembed-features", 1
-HEADER, TENSORS = "features.json", "features.safetensors"
 GRID = 5
 WEIGHTS = {"label": 2.0, "layout": 2.0, "pixels": 1.0, "own": 1.0}
 
-Matrix = np.ndarray | sparse.csr_array
+Matrix = Any
+"""(n, d) float32, a numpy array or a ``csr_array``; scipy does not say enough of these for a union."""
 _CLIP = re.compile(r"(?:.*/)?v_(?P<action>.+)_g(?P<group>\d+)_c(?P<clip>\d+)")
 
 
@@ -110,7 +102,7 @@ def action_block(names: Sequence[str]) -> Block | None:
     count = len(names)
     ones = np.ones(count, dtype=np.float32)
     return Block(
-        _smaller(sparse.csr_array((ones, codes, np.arange(count + 1)), shape=(count, len(actions)))),
+        smaller(sparse.csr_array((ones, codes, np.arange(count + 1)), shape=(count, len(actions)))),
         tuple(actions.tolist()),
     )
 
@@ -225,79 +217,8 @@ def mirrored_layout(block: Block, grid: int = GRID) -> Block:
     size = block.values.shape[1]
     order = np.arange(size).reshape(-1, grid, grid)[:, :, ::-1].ravel()
     if sparse.issparse(block.values):
-        return Block(sparse.csr_array(block.values.tocsc()[:, order]), block.columns)  # type: ignore[union-attr]
+        return Block(sparse.csr_array(block.values.tocsc()[:, order]), block.columns)
     return Block(block.values[:, order], block.columns)
-
-
-def write_features(folder: Path | str, blocks: Mapping[str, Block], names: Sequence[str], source: Path) -> None:
-    """Writes blocks beside a store's shards, the header last.
-
-    Args:
-        folder: of the store.
-        blocks: a row a pair each.
-        names: of the store, in order; a digest of them goes into the header.
-        source: the file they were read from; its name and SHA-256 go into the header.
-    """
-    tensors: dict[str, np.ndarray] = {}
-    header: dict[str, object] = {}
-    for name, block in blocks.items():
-        values = _smaller(block.values)
-        if sparse.issparse(values):
-            for part in ("data", "indices", "indptr"):
-                array = getattr(values, part)
-                tensors[f"{name}/{part}"] = array.astype(np.float32 if part == "data" else np.int32)
-        else:
-            tensors[name] = np.ascontiguousarray(values, dtype=np.float32)
-        header[name] = {"shape": list(values.shape), "columns": list(block.columns)}
-    folder = Path(folder)
-    (folder / HEADER).unlink(missing_ok=True)
-    write_bytes(folder / TENSORS, safetensors.numpy.save(tensors))
-    write_json(
-        folder / HEADER,
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "names_sha256": _digest(names),
-            "tensors_sha256": file_sha256(folder / TENSORS),
-            "source": {"name": source.name, "sha256": file_sha256(source)},
-            "blocks": header,
-        },
-    )
-
-
-def read_features(folder: Path | str, names: Sequence[str]) -> dict[str, Block]:
-    """The blocks that lie beside a store's shards; none where there are none.
-
-    Raises:
-        DataError: damaged, another version, or made for other pairs.
-    """
-    path = Path(folder) / HEADER
-    if not path.is_file():
-        return {}
-    try:
-        data = read_json(path)
-        if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
-            raise DataError(f"{path}: expected format {FORMAT} version {VERSION}; prepare the pairs again")
-        if data["names_sha256"] != _digest(names):
-            raise DataError(f"{path}: belongs to other pairs than index.json names; prepare them again")
-        tensors = safetensors.numpy.load((path.parent / TENSORS).read_bytes())
-        blocks = {}
-        for name, facts in data["blocks"].items():
-            shape = tuple(facts["shape"])
-            if name in tensors:
-                values: Matrix = tensors[name]
-            else:
-                parts = tuple(tensors[f"{name}/{part}"] for part in ("data", "indices", "indptr"))
-                values = sparse.csr_array(parts, shape=shape)
-                values.check_format()
-            if values.shape != shape or shape[0] != len(names):
-                raise DataError(
-                    f"{path}: {name} is {values.shape}, expected {shape}, a row a pair ({len(names)})"
-                )
-            blocks[name] = Block(values, tuple(facts["columns"]))
-        return blocks
-    except (ConfigError, OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: damaged ({error}); prepare the pairs again") from None
 
 
 class _Sparse:
@@ -320,15 +241,15 @@ class _Sparse:
         columns = np.concatenate([*self._columns, np.zeros(0, np.int32)])
         values = np.concatenate([*self._values, np.zeros(0, np.float32)])
         shape = (len(self._ends) - 1, self._width)
-        return _smaller(sparse.csr_array((values, columns, np.array(self._ends)), shape=shape))
+        return smaller(sparse.csr_array((values, columns, np.array(self._ends)), shape=shape))
 
 
-def _smaller(values: Matrix) -> Matrix:
+def smaller(values: Matrix) -> Matrix:
     """Sparse where that takes less memory (4 bytes a value and 4 a column number), else dense."""
-    filled = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))  # type: ignore[union-attr]
+    filled = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
     if 2 * filled + values.shape[0] < values.shape[0] * values.shape[1]:
         return sparse.csr_array(values)
-    return values.toarray() if sparse.issparse(values) else np.asarray(values)  # type: ignore[union-attr]
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
 def _photo_of(name: str) -> str:
@@ -351,7 +272,7 @@ def _total_variance(values: Matrix) -> float:
     count = values.shape[0]
     mean = np.asarray(values.sum(axis=0, dtype=np.float64)).ravel() / count
     if sparse.issparse(values):
-        squares = float((values.data.astype(np.float64) ** 2).sum())  # type: ignore[union-attr]
+        squares = float((values.data.astype(np.float64) ** 2).sum())
     else:
         squares = sum(
             float((part.astype(np.float64) ** 2).sum())
@@ -359,7 +280,3 @@ def _total_variance(values: Matrix) -> float:
         )
     variance = squares / count - float(mean @ mean)
     return variance if variance > 1e-12 * squares / count else 0.0
-
-
-def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()

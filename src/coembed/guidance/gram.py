@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 from scipy import sparse
-from scipy.linalg.blas import dsyrk, ssyrk
 from scipy.sparse.linalg import eigsh
 
-Rows = np.ndarray | sparse.csr_array | sparse.csr_matrix
+Rows = Any
+"""(n, d) float32 or float64, a numpy array or a sparse one in rows; scipy says too little of these."""
 
 _DENSE_SOLVE = 1500  # features up to which all eigenvectors are found, beyond it only the leading ones
 _DUAL_ROWS = 4000  # fewer rows than features, and than this: the Gram matrix of the rows is the smaller one
@@ -22,7 +23,7 @@ def chunks(x: Rows, memory_mb: float) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
         part = x[rows]
-        yield rows, (part.toarray() if sparse.issparse(part) else np.asarray(part))  # type: ignore[union-attr]
+        yield rows, (part.toarray() if sparse.issparse(part) else np.asarray(part))
 
 
 def column_means(x: Rows, memory_mb: float) -> np.ndarray:
@@ -55,7 +56,7 @@ def principal_components(
         return _dual(x, mean, limit, memory_mb)
     gram = np.zeros((size, size), order="F")
     product = np.zeros((size, size), dtype=x.dtype, order="F")
-    multiply = ssyrk if x.dtype == np.float32 else dsyrk
+    multiply = scipy.linalg.get_blas_funcs("syrk", dtype=x.dtype)
     for _, part in chunks(x, memory_mb):
         centred = np.subtract(part, mean.astype(x.dtype), order="C")
         # The upper triangle alone, which halves the work.
@@ -71,7 +72,7 @@ def principal_components(
     else:
         gram += np.triu(gram, 1).T
         start = np.random.default_rng(0).standard_normal(size)
-        values, vectors = eigsh(gram, k=limit, which="LA", v0=start, tol=1e-9, ncv=min(size, 2 * limit + 20))
+        values, vectors = eigsh(gram, k=limit, which="LA", v0=start, tol=1e-9, ncv=min(size, 2 * limit + 20))  # pyright: ignore[reportArgumentType]
         order = np.argsort(values)
         values, vectors = values[order], vectors[:, order]
     return _kept(values[::-1], vectors[:, ::-1], total, x)

@@ -35,11 +35,12 @@ class Guide:
 
     def __init__(self, config: GuidanceConfig, targets: Targets, scales: Codes | None = None):
         self.config = config
-        self._tables = {
+        self._tables: dict[str, Tensor] = {
             "condition": torch.from_numpy(targets.condition),
             "field": torch.from_numpy(targets.field),
         }
-        self._scales = dict(zip(("condition", "field"), scales or ([], []), strict=True))
+        condition, field = scales or ([], [])
+        self._scales: dict[str, list[Tensor]] = {"condition": condition, "field": field}
 
     def __len__(self) -> int:
         return self._tables["condition"].shape[1]

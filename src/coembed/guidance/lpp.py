@@ -162,7 +162,7 @@ class LocalityPreservingProjection(ClassNamePrefixFeaturesOutMixin, TransformerM
             value = getattr(self, name)
             if name == "clip" and value is None:
                 continue
-            if not isinstance(value, Real) or not value >= low:
+            if not isinstance(value, Real) or not float(value) >= low:
                 raise InvalidOption(f"{name}: got {value!r}, expected a number of at least {low}")
 
 

@@ -96,7 +96,7 @@ def _smallest(block: np.ndarray, buckets: int, kept: int, k: int) -> tuple[np.nd
 
 def _faiss_candidates(points: np.ndarray, k: int, groups: np.ndarray) -> np.ndarray:
     try:
-        import faiss
+        import faiss  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ConfigError(
             f"neighbors: {len(points)} rows need faiss: pip install 'coembed[scale]', or ask for 'exact'"

@@ -8,16 +8,8 @@ from coembed.data.index import read_index
 from coembed.data.shards import PairStore
 from coembed.errors import DataError
 from coembed.guidance.annotations import read_annotations
-from coembed.guidance.features import (
-    HEADER,
-    Block,
-    action_block,
-    annotation_blocks,
-    own_block,
-    pixel_block,
-    read_features,
-    write_features,
-)
+from coembed.guidance.feature_files import HEADER, read_features, write_features
+from coembed.guidance.features import Block, action_block, annotation_blocks, own_block, pixel_block
 
 BLOCKS = ("label", "layout", "pixels")
 
