@@ -56,7 +56,7 @@ def principal_components(
         return _dual(x, mean, limit, memory_mb)
     gram = np.zeros((size, size), order="F")
     product = np.zeros((size, size), dtype=x.dtype, order="F")
-    multiply = scipy.linalg.get_blas_funcs("syrk", dtype=x.dtype)
+    multiply: Any = scipy.linalg.get_blas_funcs("syrk", dtype=x.dtype)
     for _, part in chunks(x, memory_mb):
         centred = np.subtract(part, mean.astype(x.dtype), order="C")
         # The upper triangle alone, which halves the work.
