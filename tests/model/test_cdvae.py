@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -178,3 +179,29 @@ def test_configs_refuse_what_cannot_be():
         CDVAE(CDVAEConfig((1, 6, 6), (1, 6, 6), regression=RegressionConfig()))
     with pytest.raises(ConfigError, match="preset: got 'best', expected one of default"):
         preset("best", shape, shape)
+
+
+def test_a_heavy_tailed_field_comes_back_from_its_scale_and_its_density_is_in_natural_units():
+    generator = torch.Generator().manual_seed(0)
+    condition = torch.rand(200, 1, 4, 4, generator=generator)
+    field = torch.sinh(2 * torch.randn(200, 1, 4, 4, generator=generator)) * 0.1
+    ladder = LadderConfig(tower="linear", codes=(4, 12), hidden=(), sigma=0.05, sigma_floor=0.02)
+    tie = TieConfig("mixture", "hier", components=3, detail=0, least_log_var=-8.0)
+    config = CDVAEConfig(
+        (1, 4, 4), (1, 4, 4), ladder, ladder, tie, RegressionConfig(rank=4, channels=0), "mean", field_scale=0.1
+    )
+    model = CDVAE(config)
+    model.initialise(condition, field)
+    model.eval()
+    assert torch.allclose(model._natural(model._standardise(field, "field")), field, rtol=1e-4, atol=1e-5)
+    drawn = model.sample(condition[:5], 50, generator=0)
+    assert drawn.abs().max() <= field.abs().max()
+    # p(x) dx = p(y) dy: the bound moves by the log of dy/dx = 1 / sqrt(x^2 + scale^2), value by value.
+    plain = CDVAE(dataclasses.replace(config, field_scale=0.0))
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if k != "field_peak"})
+    plain.eval()
+    seed = lambda: torch.Generator().manual_seed(1)  # noqa: E731
+    mine = model.log_conditional(condition, field, generator=seed())
+    theirs = plain.log_conditional(condition, torch.asinh(field / 0.1), generator=seed())
+    slope = -0.5 * (field.square() + 0.01).log().flatten(1).sum(1)
+    assert torch.allclose(mine, theirs + slope, rtol=1e-4, atol=1e-2)

@@ -113,7 +113,7 @@ def log_weights(
         for_field.append(target - log_q)
         seen = model.condition_ladder.decode(qc.codes).log_prob(xc)
         for_condition.append(seen + model.tie.condition_log_prior(qc) - qc.log_posterior())
-    volume = _log_volume(model.field_std, model.config.field_shape)
+    volume = _log_volume(model.field_std, model.config.field_shape) + model._log_volume(field)
     condition_volume = _log_volume(model.condition_std, model.config.condition_shape)
     return LogWeights(
         field=torch.stack(for_field) - volume,

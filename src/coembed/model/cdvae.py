@@ -43,6 +43,7 @@ class CDVAE(nn.Module):
     condition_std: Tensor
     field_mean: Tensor
     field_std: Tensor
+    field_peak: Tensor
 
     def __init__(self, config: CDVAEConfig):
         super().__init__()
@@ -58,6 +59,8 @@ class CDVAE(nn.Module):
         for name, shape in (("condition", config.condition_shape), ("field", config.field_shape)):
             self.register_buffer(f"{name}_mean", torch.zeros(shape[0], 1, 1))
             self.register_buffer(f"{name}_std", torch.ones(shape[0], 1, 1))
+        if config.field_scale:
+            self.register_buffer("field_peak", torch.ones(config.field_shape[0], 1, 1))
 
     # ---- use -------------------------------------------------------------------------------------------------
 
@@ -143,7 +146,9 @@ class CDVAE(nn.Module):
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
         condition, field = condition[:_START_ROWS].float(), field[:_START_ROWS].float()
-        for name, data in (("condition", condition), ("field", field)):
+        if self.config.field_scale:
+            self.field_peak.copy_(field.abs().amax((0, 2, 3)).view(-1, 1, 1))
+        for name, data in (("condition", condition), ("field", self._compress(field))):
             std, mean = torch.std_mean(data, dim=(0, 2, 3))
             if not bool((std > 0).all()):
                 raise ModelError(f"{name}: a channel is constant over all {len(data)} training pairs")
@@ -281,7 +286,8 @@ class CDVAE(nn.Module):
     def _regress(self, xc: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.regression is None:
             return xc.new_zeros(len(xc), *self.config.field_shape), None
-        return self.regression(xc)
+        mean, features = self.regression(xc)
+        return mean, features if self.config.tie.features else None
 
     @property
     def _sampled_condition(self) -> bool:
@@ -349,10 +355,25 @@ class CDVAE(nn.Module):
 
     def _standardise(self, data: Tensor, name: str) -> Tensor:
         mean = getattr(self, f"{name}_mean")
-        return (data.to(mean.device, mean.dtype) - mean) / getattr(self, f"{name}_std")
+        data = data.to(mean.device, mean.dtype)
+        data = self._compress(data) if name == "field" else data
+        return (data - mean) / getattr(self, f"{name}_std")
 
     def _natural(self, field: Tensor) -> Tensor:
-        return field * self.field_std + self.field_mean
+        field, scale = field * self.field_std + self.field_mean, self.config.field_scale
+        if not scale:
+            return field
+        # Above the scale a deviation is a factor: unbounded, a draw far out would be far beyond any field seen.
+        return (torch.sinh(field.float()) * scale).clamp(-self.field_peak, self.field_peak)
+
+    def _compress(self, field: Tensor) -> Tensor:
+        scale = self.config.field_scale
+        return torch.asinh(field.float() / scale) if scale else field
+
+    def _log_volume(self, field: Tensor) -> Tensor | float:
+        """Log determinant of the field's own scaling before it is standardised, (batch,); 0 without any."""
+        scale = self.config.field_scale
+        return 0.5 * (field.float().square() + scale**2).log().flatten(1).sum(1) if scale else 0.0
 
     @staticmethod
     def _check(data: Tensor, shape: tuple[int, int, int], name: str) -> None:

@@ -74,6 +74,8 @@ class TieConfig:
         dropout: of the mixture's networks and the U-Net.
         detail: ``hier`` mixtures: leading dimensions of a lower code whose mean a vector network
             moves; 0 for none.
+        least_log_var: lower bound of the log variance of learned scales. Where some fields are next to nothing
+            (a scene that stands still), -4 is too wide for them.
     """
 
     kind: Literal["none", "gaussian", "mixture"] = "gaussian"
@@ -89,8 +91,11 @@ class TieConfig:
     detail: int = 256
     refine: int = 0
     dropout: float = 0.0
+    least_log_var: float = -4.0
 
     def __post_init__(self):
+        if not self.least_log_var < 0:
+            raise ConfigError(f"least_log_var: got {self.least_log_var}, expected less than 0")
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"fraction: got {self.fraction}, expected a number in (0, 1]")
         if self.sigma <= 0:
@@ -140,6 +145,8 @@ class CDVAEConfig:
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
         layer_temperatures: default temperature of every field code, top first; empty means 1.
         clip: samples are clipped to this range (natural units), if any.
+        field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
+            units), logarithmic above, for heavy tails such as motion's. 0: as they are.
     """
 
     condition_shape: tuple[int, int, int]
@@ -155,8 +162,11 @@ class CDVAEConfig:
     decode: Literal["mean", "draw"] = "mean"
     layer_temperatures: tuple[float, ...] = ()
     clip: tuple[float, float] | None = None
+    field_scale: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.field_scale < math.inf:
+            raise ConfigError(f"field_scale: got {self.field_scale}, expected 0 or more")
         for name, shape in (("condition_shape", self.condition_shape), ("field_shape", self.field_shape)):
             if len(shape) != 3 or min(shape) < 1:
                 raise ConfigError(f"{name}: got {shape}, expected (channels, height, width)")

@@ -233,7 +233,7 @@ class MixtureTie(Tie):
             return Mixture(
                 self.logits(h).float(), mean, mean.new_full((1, 1, 1), 2 * math.log(self.config.sigma))
             )
-        log_var = bounded_log_var(self.band_scale(h).view(shape).float(), -4.0, 4.0)
+        log_var = bounded_log_var(self.band_scale(h).view(shape).float(), self.config.least_log_var, 4.0)
         log_var = torch.repeat_interleave(log_var, _sizes(self.bands, log_var.device), -1, output_size=self.dim)
         return Mixture(self.logits(h).float(), mean, log_var + 2 * self.log_scale)
 
@@ -315,7 +315,7 @@ class _LowerTie(nn.Module):
     def __init__(self, inputs: int, size: int, config: TieConfig):
         super().__init__()
         hidden = 2 * config.hidden
-        self.size, self.detail = size, min(size, config.detail)
+        self.size, self.detail, self.least_log_var = size, min(size, config.detail), config.least_log_var
         self.net = _trunk(inputs, hidden, config.dropout)
         self.bands = _bands(size, first=8)
         self.mean = nn.Linear(hidden, self.detail) if self.detail else None
@@ -328,7 +328,7 @@ class _LowerTie(nn.Module):
 
     def forward(self, seen: Tensor, prior: Gaussian) -> Gaussian:
         h = self.net(seen)
-        log_var = bounded_log_var(self.band_scale(h).float(), -4.0, 4.0)
+        log_var = bounded_log_var(self.band_scale(h).float(), self.least_log_var, 4.0)
         log_var = torch.repeat_interleave(
             log_var, _sizes(self.bands, log_var.device), -1, output_size=self.size
         )
