@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from coembed.errors import ModelError
 from coembed.model.bounds import log_weights, noise_from
@@ -20,6 +20,7 @@ from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
+from coembed.model.scaling import Scaled
 from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
@@ -27,7 +28,7 @@ _CHUNK_VALUES = 2**21  # field values drawn at a time: bounds memory (to 0.5 GB 
 _START_ROWS = 60_000
 
 
-class CDVAE(nn.Module):
+class CDVAE(Scaled):
     """P(field | condition) from scattered pairs.
 
     Args:
@@ -39,15 +40,8 @@ class CDVAE(nn.Module):
     torch.Size([5, 2, 1, 8, 8])
     """
 
-    condition_mean: Tensor
-    condition_std: Tensor
-    field_mean: Tensor
-    field_std: Tensor
-    field_peak: Tensor
-
     def __init__(self, config: CDVAEConfig):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
         self.field_ladder = LadderVAE(config.field, config.field_shape)
         self.regression = None
@@ -56,11 +50,6 @@ class CDVAE(nn.Module):
             self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
             features = config.regression.features
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
-        for name, shape in (("condition", config.condition_shape), ("field", config.field_shape)):
-            self.register_buffer(f"{name}_mean", torch.zeros(shape[0], 1, 1))
-            self.register_buffer(f"{name}_std", torch.ones(shape[0], 1, 1))
-        if config.field_scale:
-            self.register_buffer("field_peak", torch.ones(config.field_shape[0], 1, 1))
 
     # ---- use -------------------------------------------------------------------------------------------------
 
@@ -146,14 +135,7 @@ class CDVAE(nn.Module):
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
         condition, field = condition[:_START_ROWS].float(), field[:_START_ROWS].float()
-        if self.config.field_scale:
-            self.field_peak.copy_(field.abs().amax((0, 2, 3)).view(-1, 1, 1))
-        for name, data in (("condition", condition), ("field", self._compress(field))):
-            std, mean = torch.std_mean(data, dim=(0, 2, 3))
-            if not bool((std > 0).all()):
-                raise ModelError(f"{name}: a channel is constant over all {len(data)} training pairs")
-            getattr(self, f"{name}_mean").copy_(mean.view(-1, 1, 1))
-            getattr(self, f"{name}_std").copy_(std.view(-1, 1, 1))
+        self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
         self.condition_ladder.start(xc)
         if self.regression is not None:
@@ -352,31 +334,3 @@ class CDVAE(nn.Module):
             )
         own = self.config.layer_temperatures or (1.0,) * layers
         return [a * b for a, b in zip(wanted, own, strict=True)]
-
-    def _standardise(self, data: Tensor, name: str) -> Tensor:
-        mean = getattr(self, f"{name}_mean")
-        data = data.to(mean.device, mean.dtype)
-        data = self._compress(data) if name == "field" else data
-        return (data - mean) / getattr(self, f"{name}_std")
-
-    def _natural(self, field: Tensor) -> Tensor:
-        field, scale = field * self.field_std + self.field_mean, self.config.field_scale
-        if not scale:
-            return field
-        # Above the scale a deviation is a factor: unbounded, a draw far out would be far beyond any field seen.
-        return (torch.sinh(field.float()) * scale).clamp(-self.field_peak, self.field_peak)
-
-    def _compress(self, field: Tensor) -> Tensor:
-        scale = self.config.field_scale
-        return torch.asinh(field.float() / scale) if scale else field
-
-    def _log_volume(self, field: Tensor) -> Tensor | float:
-        """Log determinant of the field's own scaling before it is standardised, (batch,); 0 without any."""
-        scale = self.config.field_scale
-        return 0.5 * (field.float().square() + scale**2).log().flatten(1).sum(1) if scale else 0.0
-
-    @staticmethod
-    def _check(data: Tensor, shape: tuple[int, int, int], name: str) -> None:
-        if data.ndim != 4 or tuple(data.shape[1:]) != tuple(shape):
-            wanted = ", ".join(map(str, shape))
-            raise ModelError(f"{name}: got shape {tuple(data.shape)}, expected (batch, {wanted})")
