@@ -34,7 +34,7 @@ class UpsampleConfig:
     out: Path | None = None
     """File to write: .npy (float32, the field's units), .png (16 bits, [0, 1]) or .flo (vectors scaled to the
     photo's pixels). By default FIELD-upsampled beside the field, in the field's own format."""
-    overshoot: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0
+    overshoot: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 2.0
     """How far the result may leave the values of the 3 x 3 cells around, as a share of their range."""
 
     def __post_init__(self) -> None:
@@ -84,7 +84,8 @@ def run_upsample(config: UpsampleConfig) -> Path:
         )
     if moving:
         low = low * np.float32([width / columns, height / rows])
-    up = Interpolator(photo, (rows, columns), overshoot=config.overshoot)
+    # Motion follows objects, whatever their colours.
+    up = Interpolator(photo, (rows, columns), overshoot=config.overshoot, kin=1.0 if moving else 3.0)
     high = np.ascontiguousarray(up(low.transpose(2, 0, 1)).transpose(1, 2, 0))
     try:
         _write(out, high)

@@ -15,15 +15,17 @@ follows.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy import sparse
 from scipy.spatial import KDTree
 
 from coembed.upsample.segments import Segments
 
-_KIN_STRENGTH = 3.0  # of a link between distant relatives, next to one between touching twins
 _FAR = 1e-3  # what is left of a basis function beyond its radius, for the ends of long segments
 _CHUNK = 1 << 15  # pixels at once: the temporaries stay in cache
+_THREADS = 2
 
 
 def soft_membership(
@@ -53,7 +55,8 @@ def soft_membership(
     labels = segments.labels.ravel()
     pixels = np.ascontiguousarray(features.reshape(h * w, channels).T) * np.float32(1 / colour_sigma)
     weights = np.empty((h * w, 9), np.float32)
-    for start in range(0, h * w, _CHUNK):
+
+    def fill(start: int) -> None:
         part = slice(start, min(start + _CHUNK, h * w))
         own = labels[part]
         rows, columns = np.divmod(np.arange(part.start, part.stop, dtype=np.float32), np.float32(w))
@@ -65,6 +68,9 @@ def soft_membership(
         near = np.maximum(1 - near, 0)
         weight = np.exp(-0.5 * colour) * (near * near + np.float32(_FAR))
         weights[part] = (weight / weight.sum(0)).T
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(fill, range(0, h * w, _CHUNK)))
     starts = np.arange(0, 9 * h * w + 1, 9, dtype=np.int32)
     indices = neighbours.astype(np.int32)[labels].ravel()
     return sparse.csr_array((weights.ravel(), indices, starts), shape=(h * w, len(segments)))
@@ -82,7 +88,7 @@ def _distances(here: np.ndarray | tuple[np.ndarray, ...], table: np.ndarray, own
 
 
 def links(
-    segments: Segments, *, colour_sigma: float, floor: float, kin: int, kin_reach: float
+    segments: Segments, *, colour_sigma: float, floor: float, kin: int, kin_reach: float, kin_strength: float
 ) -> sparse.csr_array:
     """The graph Laplacian that says which segments should have about the same value.
 
@@ -96,6 +102,7 @@ def links(
         floor: strength of the link between neighbours of quite different colours, relative to equal ones.
         kin: number of relatives a segment.
         kin_reach: how many steps apart count as much as one ``colour_sigma``.
+        kin_strength: of a link between distant relatives, next to one between touching twins.
 
     Returns:
         float64 (segments, segments), symmetric, positive semi-definite; constants are in its null space.
@@ -117,7 +124,7 @@ def links(
     first = np.concatenate([first, np.repeat(nodes, kin)])
     second = np.concatenate([second, nodes[nearest].ravel()])
     # A pair of relatives is listed once or twice; half a strength each time it is.
-    strength = np.concatenate([strength, 0.5 * _KIN_STRENGTH * np.exp(-0.5 * distance**2).ravel()])
+    strength = np.concatenate([strength, 0.5 * kin_strength * np.exp(-0.5 * distance**2).ravel()])
 
     graph = sparse.coo_array((strength, (first, second)), shape=(len(segments),) * 2)
     graph = (graph + graph.T).tocsr()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Colours are in [0, 1]. The smaller, the fainter the edges that a field may follow.
-_EPSILON = 1e-4
+# Brightness and two colours at right angles: the same filter, but the covariances of a nearly grey photo do not
+# come near to singular ones, which float32 would not survive.
+_AXES = np.float32([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt(np.float32([[3], [2], [6]]))
 
 
 class GuidedFilter:
@@ -20,11 +21,14 @@ class GuidedFilter:
     Args:
         guide: (h, w, 1 or 3) float32 in [0, 1].
         radius: of the box in rows and in columns, pixels.
+        epsilon: variance of colour below which a place counts as flat; the smaller, the fainter the edges that
+            a field may follow.
     """
 
-    def __init__(self, guide: np.ndarray, radius: tuple[int, int]):
+    def __init__(self, guide: np.ndarray, radius: tuple[int, int], *, epsilon: float):
         self._box = 2 * radius[1] + 1, 2 * radius[0] + 1
-        self._guide = [np.ascontiguousarray(guide[..., c]) for c in range(guide.shape[2])]
+        planes = cv2.split(cv2.transform(guide, _AXES)) if guide.shape[2] == 3 else [guide[..., 0]]
+        self._guide = [np.ascontiguousarray(plane) for plane in planes]
         self._centre = [self._mean(plane) for plane in self._guide]
         covariance = {
             (i, j): self._mean(self._guide[i] * self._guide[j]) - self._centre[i] * self._centre[j]
@@ -32,7 +36,7 @@ class GuidedFilter:
             for j in range(i, len(self._guide))
         }
         for i in range(len(self._guide)):
-            covariance[i, i] += np.float32(_EPSILON)
+            covariance[i, i] += np.float32(epsilon)
         self._inverse = _inverse(covariance, len(self._guide))
 
     def __call__(self, field: np.ndarray) -> np.ndarray:

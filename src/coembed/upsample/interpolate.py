@@ -34,15 +34,15 @@ _SEGMENT_STEP = 0.55  # of the side of a low-resolution cell
 _SMALL_STEP = 5.0  # below this many pixels segments get costly and gain little
 _LIGHTNESS = 0.7  # next to the two colour axes of Lab: shadows matter less than paint
 _RADIUS = 1.6  # of a basis function, steps
-_BASIS_COLOUR = 4.5  # its width in colour, Lab units
+_BASIS_COLOUR = 3.0  # its width in colour, Lab units
 _LINK_COLOUR = 5.0
 _LINK_FLOOR = 5e-2
-_KIN, _KIN_REACH = 6, 8.0
+_KIN, _KIN_REACH = 6, 8.0  # how many, and how far away they still count
 _SMOOTHING = 1e-4  # weight of the links against the data, both a cell
 _RIDGE = 0.3  # weight of the distance from the low-resolution field, next to the links
 _FILTER_RADIUS = 0.5  # of the guided filter, sides of a cell
-_CORRECTIONS = 2  # of the weights, before the guided filter
-_LATE_CORRECTIONS = 2  # after it
+_FILTER_EPSILON = 1e-4
+_CORRECTIONS = 1  # of the weights, after the guided filter
 # Segments; for more, conjugate gradients: slower a field, but bounded memory and time.
 _MOST_FACTORISED = 45_000
 
@@ -59,6 +59,8 @@ class Interpolator:
             range. True fields do leave it, since a cell's mean hides its extremes; fields that do not follow
             the photo would leave it by far. The limit is hard; 0.25 and above leave the area means room to be
             met. None sets no limit, and makes the result exactly linear in the field.
+        kin: strength of the ties between distant segments of like colour, next to touching ones. 3 suits what
+            goes with paint and light; motion has less to do with colour, and 1 suits it better.
 
     Raises:
         PhotoError: a guide of another shape or kind, too large, or not finite.
@@ -75,7 +77,8 @@ class Interpolator:
         low_shape: tuple[int, int],
         *,
         working_pixels: int = _WORKING_PIXELS,
-        overshoot: float | None = 1.0,
+        overshoot: float | None = 2.0,
+        kin: float = 3.0,
     ):
         scale = _scale(guide)
         if len(low_shape) != 2 or min(low_shape) < 1:
@@ -83,7 +86,10 @@ class Interpolator:
         self.low_shape = int(low_shape[0]), int(low_shape[1])
         if overshoot is not None and not (math.isfinite(overshoot) and overshoot >= 0):
             raise DataError(f"overshoot is {overshoot!r}, expected a finite number of at least 0, or None")
+        if not (math.isfinite(kin) and kin >= 0):
+            raise DataError(f"kin is {kin!r}, expected a finite number of at least 0")
         self.overshoot = overshoot
+        self._kin = kin
         self.size = guide.shape[0], guide.shape[1]
         self.working_size = _working_size(self.size, self.low_shape, working_pixels)
         small = _shrink(guide, self.working_size, scale)
@@ -146,7 +152,14 @@ class Interpolator:
             area_weights(pixels, low) for pixels, low in zip(self.working_size, self.low_shape, strict=True)
         )
         self._means = sparse.csr_array(sparse.kron(rows, columns, format="csr") @ self._basis, dtype=np.float64)
-        linked = links(segments, colour_sigma=_LINK_COLOUR, floor=_LINK_FLOOR, kin=_KIN, kin_reach=_KIN_REACH)
+        linked = links(
+            segments,
+            colour_sigma=_LINK_COLOUR,
+            floor=_LINK_FLOOR,
+            kin=_KIN,
+            kin_reach=_KIN_REACH,
+            kin_strength=self._kin,
+        )
         smoothing = _SMOOTHING * cells / len(segments)
         penalty = linked + sparse.diags_array(np.full(len(segments), _RIDGE))
         normal = self._means.T @ self._means + smoothing * penalty
@@ -156,7 +169,7 @@ class Interpolator:
         self._pull = smoothing * _RIDGE
         self._factor = _Factor(sparse.csc_array(normal))
         rows_of, columns_of = (max(1, round(_FILTER_RADIUS * pixels)) for pixels in sides)
-        self._filter = GuidedFilter(np.clip(small / 255, 0, 1), (rows_of, columns_of))
+        self._filter = GuidedFilter(np.clip(small / 255, 0, 1), (rows_of, columns_of), epsilon=_FILTER_EPSILON)
         self._project = Projection(self.working_size, self.low_shape)
 
     def _solve(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,13 +181,11 @@ class Interpolator:
         offsets = fields[:, 0].copy()
         wanted = (fields - offsets[:, None]).T.astype(np.float64)
         weights = self._factor.solve(self._means.T @ wanted + self._pull * (self._prior @ wanted))
-        for _ in range(_CORRECTIONS):  # what the penalties kept from fitting is asked for again
-            weights += self._factor.solve(self._means.T @ (wanted - self._means @ weights))
         working = self._from_weights(weights)
         cells = wanted.T.reshape(-1, *self.low_shape)
         for k, field in enumerate(working):
             working[k] = self._filter(field)
-        for _ in range(_LATE_CORRECTIONS):
+        for _ in range(_CORRECTIONS):
             missing = np.stack([self._project.missing(*pair) for pair in zip(working, cells, strict=True)])
             weights = self._factor.solve(self._means.T @ missing.reshape(len(cells), -1).T)
             working += self._from_weights(weights)
