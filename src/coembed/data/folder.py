@@ -86,6 +86,20 @@ def part(items: Sequence[Item], val_fraction: float) -> tuple[list[Item], list[I
     return [x for i, x in enumerate(items) if i not in val], [x for i, x in enumerate(items) if i in val]
 
 
+def parted_files(root: Path, suffixes: frozenset[str], kind: str, val_fraction: float) -> dict[str, Found]:
+    """The files below a folder as ``train`` and, unless empty, ``val``; see ``find_files`` and ``part``.
+
+    Raises:
+        ConfigError: a fraction outside [0, 1).
+        DataError: no file of that kind (``"photo"``) there.
+    """
+    found = find_files(root, suffixes)
+    if not found.items:
+        raise DataError(f"{root}: holds no {kind}; it holds {describe(root)}")
+    train, val = part(found.items, val_fraction)
+    return {"train": Found(train, found.left_out)} | ({"val": Found(val, [])} if val else {})
+
+
 def describe(folder: Path | str) -> str:
     """What lies in a folder, in a few words, for messages."""
     entries = sorted(printable(p.name) + ("/" if p.is_dir() else "") for p in Path(folder).iterdir())

@@ -9,10 +9,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from coembed.data.prepare_options import OwnOptions, PhotoOptions, StoreOptions
 from coembed.data.prepare_video import PrepareUcf101, PrepareVideo, prepare_ucf101, prepare_video
 from coembed.errors import ConfigError, DataError
 
@@ -25,109 +26,35 @@ _MOST_VIEWS = 64
 
 
 @dataclass(frozen=True)
-class PrepareCoco:
+class PrepareCoco(PhotoOptions):
     """Pairs from photos in the MS-COCO layout: train2014/ and val2014/ (or 2017); annotations aren't needed."""
 
     src: tyro.conf.Positional[Path]
     """Folder that holds train2014/ and val2014/."""
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
-    task: str = "resaturation"
-    """What is split from a photo: a task's name, or a class of your own as module:Class."""
-    size: str = "32"
-    """Cells of condition and field, N or HxW, up to 256."""
-    workers: int | None = None
-    """Processes; all cores by default. Does not change the bytes written."""
-    strict: bool = False
-    """Stop at a photo that cannot be read, instead of listing it in the index."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the numbers stored."""
-    shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
-    max_pixels: int = 64_000_000
-    """Larger photos are skipped."""
-    views: int = 1
-    """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
-    In tiny photos a crop averages fewer pixels a cell."""
-    working_size: int | None = None
-    """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
-    256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
     annotations: Path | None = None
     """Folder of instances_train2014.json and the like, for features of guidance: what is where in a photo. By
     default SRC/annotations, where it is."""
 
 
 @dataclass(frozen=True)
-class PrepareFolder:
+class PrepareFolder(PhotoOptions):
     """Pairs from any folder of photos, searched through with its subfolders."""
 
     src: tyro.conf.Positional[Path]
     """Folder of photos; links that lead outside it are not followed."""
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
-    task: str = "resaturation"
-    """What is split from a photo: a task's name, or a class of your own as module:Class."""
-    size: str = "32"
-    """Cells of condition and field, N or HxW, up to 256."""
     val_fraction: float = 0.1
     """Share of the photos, chosen by a hash of their names, that goes to val/; 0 for none."""
-    workers: int | None = None
-    """Processes; all cores by default. Does not change the bytes written."""
-    strict: bool = False
-    """Stop at a photo that cannot be read, instead of listing it in the index."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the numbers stored."""
-    shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
-    max_pixels: int = 64_000_000
-    """Larger photos are skipped."""
-    views: int = 1
-    """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
-    In tiny photos a crop averages fewer pixels a cell."""
-    working_size: int | None = None
-    """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
-    256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
 
 
 @dataclass(frozen=True)
-class PreparePairs:
+class PreparePairs(StoreOptions, OwnOptions):
     """Your own pairs: files of the same name (but for the suffix) in two folders, images, .npy or .flo.
 
     Images are read as [0, 1], .npy arrays as (h, w) or (h, w, c), .flo files as motion in pixels.
     """
 
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
-    condition: Path
-    """Folder of what is given."""
-    field: Path
-    """Folder of what is to be generated."""
-    size: str | None = None
-    """Resize both to N or HxW, up to 256, by area means, motion vectors too. By default as they are."""
-    val_fraction: float = 0.1
-    """Share of the pairs, chosen by a hash of their names, that goes to val/; 0 for none."""
-    condition_range: tuple[float, float] | None = None
-    """Smallest and largest value, held against every file; measured by default."""
-    condition_unit: str = ""
-    """Unit, recorded in the index."""
-    condition_channels: int | None = None
-    """Channels; with 3, grey images are read as colour. By default those of the first file."""
-    field_range: tuple[float, float] | None = None
-    """Smallest and largest value, held against every file; measured by default."""
-    field_unit: str = ""
-    """Unit, recorded in the index."""
-    field_channels: int | None = None
-    """Channels; with 3, grey images are read as colour. By default those of the first file."""
-    task: str = "custom"
-    """Recorded in the index."""
-    workers: int | None = None
-    """Processes; all cores by default. Does not change the bytes written."""
     strict: bool = False
     """Stop at an image that cannot be read or has no partner, instead of listing it in the index."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the numbers stored."""
-    shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
 
 
 PrepareConfig = Annotated[
@@ -234,22 +161,16 @@ def _coco(config: PrepareCoco) -> list[StoreSummary]:
 
 
 def _folder(config: PrepareFolder) -> list[StoreSummary]:
-    from coembed.data.folder import Found, describe, find_files, part
+    from coembed.data.folder import parted_files
     from coembed.imaging.photo import PHOTO_SUFFIXES
 
     options = _build_options(config)
-    found = find_files(config.src, PHOTO_SUFFIXES)
-    if not found.items:
-        raise DataError(f"{config.src}: holds no photo; it holds {describe(config.src)}")
-    train, val = part(found.items, config.val_fraction)
-    stores = [_photos(config, "folder", "train", "", Found(train, found.left_out), options)]
-    if val:
-        stores.append(_photos(config, "folder", "val", "", Found(val, []), options))
-    return stores
+    sides = parted_files(config.src, PHOTO_SUFFIXES, "photo", config.val_fraction)
+    return [_photos(config, "folder", side, "", found, options) for side, found in sides.items()]
 
 
 def _photos(
-    config: PrepareCoco | PrepareFolder, kind: str, split: str, folder: str, found: Found, options: BuildOptions
+    config: PhotoOptions, kind: str, split: str, folder: str, found: Found, options: BuildOptions
 ) -> StoreSummary:
     from coembed.data.build import build_store
     from coembed.data.folder import printable
@@ -303,7 +224,7 @@ def _pairs(config: PreparePairs) -> list[StoreSummary]:
     return stores
 
 
-def _build_options(config: AnyPrepare) -> BuildOptions:
+def _build_options(config: StoreOptions) -> BuildOptions:
     from coembed.data.build import BuildOptions
 
     workers = config.workers

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
-from coembed.errors import ConfigError, DataError
+from coembed.data.prepare_options import ClipOptions
+from coembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from coembed.data.build import BuildOptions, StoreSummary
@@ -20,75 +21,27 @@ _MOST_VIEWS = 64
 
 
 @dataclass(frozen=True)
-class PrepareUcf101:
+class PrepareUcf101(ClipOptions):
     """Pairs from the clips of UCF101, parted as one of its official splits says; val/ is the test list."""
 
     src: tyro.conf.Positional[Path]
     """Folder that holds UCF-101/ and ucfTrainTestlist/."""
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
     split: int = 1
     """Official split, 1 to 3."""
-    task: str = "motion"
-    """What is made of a frame: motion, a task for photos, or a class of your own as module:Class."""
-    size: str = "32"
-    """Cells of condition and field, N or HxW, up to 256."""
-    samples: int = 8
-    """Frames a clip, equally spaced, 1 to 256."""
-    via: Literal["auto", "direct", "chain"] = "auto"
-    """How motion over a second is found: in one match, along every frame, or (auto) the better of both."""
-    min_valid: float = 0.5
-    """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
-    longest_side: int | None = None
-    """Larger frames are reduced to it first, pixels; by default 160, or 4 a cell where that is more."""
-    fps: float | None = None
-    """Frames a second, where the files are wrong about it; by default what each file says."""
-    views: int = 1
-    """Training pairs a frame, 1 to 64: the whole of it, and random crops against overfitting; none in val/."""
-    workers: int | None = None
-    """Processes; all cores by default. Does not change the bytes written."""
     strict: bool = False
     """Stop at a clip that is missing, unreadable or too short, instead of listing it in the index."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the numbers stored."""
-    shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+    samples: int = 8
+    """Frames a clip, equally spaced, 1 to 256."""
 
 
 @dataclass(frozen=True)
-class PrepareVideo:
+class PrepareVideo(ClipOptions):
     """Pairs from any folder of videos, searched through with its subfolders; of each the first ten minutes."""
 
     src: tyro.conf.Positional[Path]
     """Folder of videos; links that lead outside it are not followed."""
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
-    task: str = "motion"
-    """What is made of a frame: motion, a task for photos, or a class of your own as module:Class."""
-    size: str = "32"
-    """Cells of condition and field, N or HxW, up to 256."""
     val_fraction: float = 0.1
     """Share of the videos, chosen by a hash of their names, that goes to val/; 0 for none."""
-    samples: int = 8
-    """Frames a video, equally spaced, 1 to 256."""
-    via: Literal["auto", "direct", "chain"] = "auto"
-    """How motion over a second is found: in one match, along every frame, or (auto) the better of both."""
-    min_valid: float = 0.5
-    """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
-    longest_side: int | None = None
-    """Larger frames are reduced to it first, pixels; by default 160, or 4 a cell where that is more."""
-    fps: float | None = None
-    """Frames a second, where the files are wrong about it; by default what each file says."""
-    views: int = 1
-    """Training pairs a frame, 1 to 64: the whole of it, and random crops against overfitting; none in val/."""
-    workers: int | None = None
-    """Processes; all cores by default. Does not change the bytes written."""
-    strict: bool = False
-    """Stop at a video that is unreadable or too short, instead of listing it in the index."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the numbers stored."""
-    shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
 
 
 def prepare_ucf101(config: PrepareUcf101, options: BuildOptions) -> list[StoreSummary]:
@@ -116,21 +69,15 @@ def prepare_video(config: PrepareVideo, options: BuildOptions) -> list[StoreSumm
         DataError: no video there; as ``build_store``.
         PhotoError: a video that cannot be used, and ``strict``.
     """
-    from coembed.data.folder import Found, describe, find_files, part
+    from coembed.data.folder import parted_files
     from coembed.data.video import VIDEO_SUFFIXES
 
-    found = find_files(config.src, VIDEO_SUFFIXES)
-    if not found.items:
-        raise DataError(f"{config.src}: holds no video; it holds {describe(config.src)}")
-    train, val = part(found.items, config.val_fraction)
-    stores = [_clips(config, "video", "train", "train", Found(train, found.left_out), options)]
-    if val:
-        stores.append(_clips(config, "video", "val", "val", Found(val, []), options))
-    return stores
+    sides = parted_files(config.src, VIDEO_SUFFIXES, "video", config.val_fraction)
+    return [_clips(config, "video", side, side, found, options) for side, found in sides.items()]
 
 
 def _clips(
-    config: PrepareUcf101 | PrepareVideo, kind: str, side: str, split: str, found: Found, options: BuildOptions
+    config: ClipOptions, kind: str, side: str, split: str, found: Found, options: BuildOptions
 ) -> StoreSummary:
     from coembed.data.build import build_store
     from coembed.data.clips import LONGEST_SIDE, ClipRecipe
@@ -156,7 +103,7 @@ def _clips(
     return build_store(config.dest / side, found.items, recipe, options, source=source, left_out=found.left_out)
 
 
-def _check(config: PrepareUcf101 | PrepareVideo) -> None:
+def _check(config: ClipOptions) -> None:
     for name, most in (("samples", _MOST_SAMPLES), ("views", _MOST_VIEWS)):
         if not 1 <= getattr(config, name) <= most:
             raise ConfigError(f"{name} is {getattr(config, name)}, expected 1 to {most}")
