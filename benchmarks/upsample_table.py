@@ -36,9 +36,12 @@ def write_table(result: dict[str, Any], path: Path) -> None:
         "",
     ]
     lines += [
-        "`of ours` is the edge error over coembed's, photo by photo (geometric mean): above 1 we are better. `time` is the time for one field,"
+        "`of ours` is the edge error over coembed's, photo by photo (geometric mean): above 1, coembed is"
     ]
-    lines += ["preparation included, over coembed's. `bp`: with ten rounds of back-projection.", ""]
+    lines += [
+        "better. `time` is the time for one field, preparation included, over coembed's. `bp`: with ten rounds"
+    ]
+    lines += ["of back-projection.", ""]
     for field, unit in result["units"].items():
         for cells in sorted({row["cells"] for row in result["methods"]}):
             rows = [r for r in result["methods"] if (r["field"], r["cells"]) == (field, cells)]

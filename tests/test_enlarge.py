@@ -85,6 +85,9 @@ def test_a_missing_field_and_a_missing_photo_are_named(photo, tmp_path, capsys):
     np.save(tmp_path / "f.npy", np.zeros((4, 6)))
     assert upsample(tmp_path / "f.npy", "--guide", tmp_path / "no.jpg") == 1
     first, second = capsys.readouterr().err.splitlines()
-    assert "no.npy" in first and "no.jpg" in second
+    assert "no.npy: cannot be opened (No such file or directory)" in first and "no.jpg: no such file" in second
+    (tmp_path / "junk.npy").write_bytes(b"hello")
+    assert upsample(tmp_path / "junk.npy", "--guide", photo) == 1
+    assert capsys.readouterr().err == f"coembed: {tmp_path}/junk.npy: not a readable .npy array of numbers\n"
     assert upsample(tmp_path / "f.npy", "--guide", photo, "--overshoot", "-1") == 1
     assert "overshoot: got -1.0" in capsys.readouterr().err

@@ -26,12 +26,12 @@ class UpsampleConfig:
         ConfigError: an output that is neither .npy, .png nor .flo, or a limit that is negative or not finite.
     """
 
-    field: tyro.conf.Positional[Path]
-    """The field: .npy, (h, w) or (h, w, c); an image of 8 or 16 bits, read as [0, 1]; or .flo. Its cells
-    cover the whole photo, as it is seen upright."""
-    guide: Path
+    field: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FIELD")]
+    """The field: .npy, (h, w) or (h, w, c); an image of 8 or 16 bits, read as [0, 1]; or .flo. It covers the
+    whole photo, seen upright."""
+    guide: Annotated[Path, tyro.conf.arg(metavar="PHOTO")]
     """The photo that the field belongs to."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File to write: .npy (float32, the field's units), .png (16 bits, [0, 1]) or .flo (vectors scaled to the
     photo's pixels). By default FIELD-upsampled beside the field, in the field's own format."""
     overshoot: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 2.0

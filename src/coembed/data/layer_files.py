@@ -41,8 +41,10 @@ def read_layer(path: str, channels: int | None = None) -> np.ndarray:
 def _read_npy(path: str) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy array of numbers ({error})") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror or error})") from None
+    except (ValueError, EOFError):  # numpy's message would advise to unpickle the file
+        raise DataError(f"{path}: not a readable .npy array of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
         kind = getattr(array, "dtype", "an archive")
         raise DataError(f"{path}: holds {kind}, expected real numbers")
