@@ -38,9 +38,7 @@ def main() -> None:
     low = cell_means(truth[None], CELLS)
     _figure(photo, low, (150, 250, 120), truth).save(options.out / "upsampling-truth.jpg", quality=85)
     photo = read_photo(assets / "horses.jpg").pixels
-    _figure(photo, _sample(photo), (130, 215, 110), None).save(
-        options.out / "upsampling-sample.jpg", quality=85
-    )
+    _figure(photo, _sample(photo), (95, 175, 110), None).save(options.out / "upsampling-sample.jpg", quality=85)
 
 
 def _sample(photo: np.ndarray) -> np.ndarray:

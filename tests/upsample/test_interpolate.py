@@ -19,7 +19,13 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
 
 
-SHAPES = [((128, 128), (8, 8)), ((97, 160), (8, 8)), ((700, 240), (16, 12)), ((40, 900), (8, 8))]
+SHAPES = [
+    ((128, 128), (8, 8)),
+    ((97, 160), (8, 8)),
+    ((700, 240), (16, 12)),
+    ((40, 900), (8, 8)),
+    ((400, 8), (32, 4)),
+]
 
 
 @pytest.mark.parametrize(("size", "low"), SHAPES)

@@ -255,14 +255,14 @@ def _scale(guide: np.ndarray) -> float:
 
 
 def _working_size(size: tuple[int, int], low: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """About ``pixels``: at least 4 x 4 a cell, cells at most 2 : 1, never above the photo."""
+    """About ``pixels``: at least 4 x 4 a cell, cells above that at most 2 : 1, never above the photo."""
     most = size[0] / low[0], size[1] / low[1]
     shape = min(max(most[0] / most[1], 0.5), 2.0)
     width = math.sqrt(pixels / (low[0] * low[1] * shape))
     width = max(width, 4.0, 4.0 / shape)
     height = min(width * shape, most[0])
-    width = min(width, most[1], 2 * height)
-    height = min(height, 2 * width)
+    width = min(width, most[1], max(2 * height, 4.0))
+    height = min(height, max(2 * width, 4.0))
     return max(1, round(low[0] * height)), max(1, round(low[1] * width))
 
 
