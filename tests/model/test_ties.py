@@ -87,17 +87,17 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     if kind == "gaussian" and layers == "all":
         pytest.skip("eq. 3 at all layers is an unnormalised energy: the loss is not the sampled model's bound")
     tie, field, qc, _, _ = setup(TWO, TieConfig(kind, layers, 1.0, 0.7), batch=2)
-    x = torch.randn(2, 1, 4, 4).repeat(100_000, 1, 1, 1)
+    x = torch.randn(2, 1, 4, 4).repeat(30_000, 1, 1, 1)
     point = type(qc)([Gaussian(c, c * 0 - 60.0) for c in qc.codes], qc.priors, qc.codes)
-    index = torch.arange(2).repeat(100_000)
+    index = torch.arange(2).repeat(30_000)
     many = TieContext([c[index] for c in qc.codes], None)
     wide = type(qc)(
         [Gaussian(g.mean[index], g.log_var[index]) for g in point.posteriors], qc.priors, many.codes
     )
     g = torch.Generator().manual_seed(1)
     qg = field.infer(x, lambda shape: torch.randn(*shape, generator=g))
-    charged = sum(tie.rate(qg, wide, field, many)).view(100_000, 2).mean(0)
-    sampled = (qg.log_posterior() - tie.log_prob(qg.codes, field, many)).view(100_000, 2).mean(0)
+    charged = sum(tie.rate(qg, wide, field, many)).view(30_000, 2).mean(0)
+    sampled = (qg.log_posterior() - tie.log_prob(qg.codes, field, many)).view(30_000, 2).mean(0)
     if kind == "gaussian" and layers == "top":
         own = Gaussian.standard(qc.codes[0]).log_prob(qc.codes[0])
         marginal = torch.full_like(qc.codes[0], (1 + tie.s) / (2 + tie.s)).log()

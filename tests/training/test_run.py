@@ -1,5 +1,6 @@
 """``coembed train`` on the real model at a tiny size: presets, options, resume, the model on disk."""
 
+import functools
 import json
 
 import pytest
@@ -46,10 +47,28 @@ def pairs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(pairs, tmp_path_factory):
+    """The folder of a run that never stopped, trained once a preset and precision."""
+
+    @functools.cache
+    def run(preset, precision):
+        out = tmp_path_factory.mktemp(f"{preset}-{precision}") / "run"
+        options = ["--out", str(out), "--preset", preset, "--precision", precision, *SHORT]
+        assert cli.main(["train", "--pairs", str(pairs), *options]) == 0
+        return out
+
+    return run
+
+
+def weights(run):
+    names = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
+    return [(latest(run) / name).read_bytes() for name in names]
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_every_preset_trains_logs_and_loads(pairs, tmp_path, preset):
-    run = tmp_path / "run"
-    assert cli.main(["train", "--pairs", str(pairs), "--out", str(run), "--preset", preset, *SHORT]) == 0
+def test_every_preset_trains_logs_and_loads(whole, preset):
+    run = whole(preset, "bf16")
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 20
     assert last["skipped"] == 0
@@ -64,36 +83,32 @@ def test_every_preset_trains_logs_and_loads(pairs, tmp_path, preset):
 @pytest.mark.parametrize(
     ("preset", "precision"), [*((p, "bf16") for p in sorted(PRESETS)), ("default", "float32")]
 )
-def test_every_preset_resumes_bit_for_bit(pairs, tmp_path, monkeypatch, preset, precision):
+def test_every_preset_resumes_bit_for_bit(pairs, whole, tmp_path, monkeypatch, preset, precision):
     options = [*SHORT, "--pairs", str(pairs), "--preset", preset, "--precision", precision]
-    run_train(parse_train([*options, "--out", str(tmp_path / "whole")]))
+    original, stop = checkpoint.save, [7]
 
-    original = checkpoint.save
-
-    def save_and_stop(run, state, *rest):
-        path = original(run, state, *rest)
-        if state.step == 7:
+    def save_what_matters(run, state, *rest):
+        """Of a checkpoint after every step, writes the seventh, where the run stops, and the last."""
+        if state.step in (7, 20):
+            original(run, state, *rest)
+        if state.step in stop:
             raise KeyboardInterrupt
-        return path
+        return run
 
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run_train(parse_train([*options, "--out", str(tmp_path / "out"), "--checkpoint-minutes", "1e-9"]))
+    monkeypatch.setattr(checkpoint, "save", save_what_matters)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(parse_train([*options, "--out", str(tmp_path / "out"), "--checkpoint-minutes", "1e-9"]))
     assert latest(tmp_path / "out").name == "checkpoint-00000007"
+    stop.clear()
     run_train(parse_train(["--out", str(tmp_path / "out"), "--resume"]))
-    for name in ("model.safetensors", "ema.safetensors", "optimizer.safetensors"):
-        assert (latest(tmp_path / "out") / name).read_bytes() == (
-            latest(tmp_path / "whole") / name
-        ).read_bytes()
+    assert latest(tmp_path / "out").name == "checkpoint-00000020"
+    assert weights(tmp_path / "out") == weights(whole(preset, precision))
 
 
 def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    for run in (whole, out):
-        run_train(
-            parse_train(["--pairs", str(pairs), "--out", str(run), *SHORT, "--model", "tie.components=3"])
-        )
+    out = tmp_path / "out"
+    run_train(parse_train(["--pairs", str(pairs), "--out", str(out), *SHORT, "--model", "tie.components=3"]))
+    whole = weights(out)
     # Back to the folder of a run killed before its first checkpoint, with a line half written.
     last = latest(out)
     for path in last.iterdir():
@@ -103,8 +118,7 @@ def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):
     with pytest.raises(TrainingError, match="the option batch_size was 32 and is now 16"):
         run_train(parse_train(["--out", str(out), "--resume", "--batch-size", "16"]))
     run_train(parse_train(["--out", str(out), "--resume"]))
-    for name in ("model.safetensors", "ema.safetensors", "optimizer.safetensors"):
-        assert (latest(out) / name).read_bytes() == (latest(whole) / name).read_bytes()
+    assert weights(out) == whole
 
 
 def test_options_of_the_model_are_checked(pairs):

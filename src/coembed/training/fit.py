@@ -109,8 +109,9 @@ def fit(
     with Log(run / "metrics.jsonl", keep_until=state.step) as log, Interrupt() as interrupt:
         if last is not None:
             log.say(f"{run}: going on from step {state.step}")
-        clock = time.perf_counter()
-        while (progress := budget.progress(state.images, state.seconds)) < 1:
+        clock, done = time.perf_counter(), budget.progress(state.images, state.seconds) >= 1
+        while not done:  # only a step ends a run, so the last line is always whole; not the time of writing one
+            progress = budget.progress(state.images, state.seconds)
             warmup = schedule.warmup(config, progress)
             learning_rate = schedule.learning_rate(config, progress)
             rows = batches.rows(state.step)
