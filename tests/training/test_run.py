@@ -30,6 +30,21 @@ SHORT = (
     "1",
 )
 
+_PAPER = ("condition.hidden=[8,16,32]", "field.hidden=[8,16,32]", "tie.hidden=32")
+NARROW = {
+    "default": ("regression.rank=16", "regression.channels=8", "regression.features=16", "tie.hidden=32"),
+    "conv": ("condition.hidden=[16,16,8]", "field.hidden=[16,16,8]", "tie.hidden=32", "tie.detail=16"),
+    "paper-shallow": ("condition.hidden=[32]", "field.hidden=[32]"),
+    "paper-gauss": _PAPER,
+    "paper-mdn4": _PAPER,
+    "paper-mdn12": _PAPER,
+}
+"""Every part of a preset, with fewer units: most of the time would go into their number."""
+
+
+def narrow(preset):
+    return ["--preset", preset, "--model", *NARROW[preset]]
+
 
 def store(count: int, seed: int) -> PairStore:
     g = torch.Generator().manual_seed(seed)
@@ -54,7 +69,7 @@ def whole(pairs, tmp_path_factory):
     @functools.cache
     def run(preset, precision):
         out = tmp_path_factory.mktemp(f"{preset}-{precision}") / "run"
-        options = ["--out", str(out), "--preset", preset, "--precision", precision, *SHORT]
+        options = ["--out", str(out), *narrow(preset), "--precision", precision, *SHORT]
         assert cli.main(["train", "--pairs", str(pairs), *options]) == 0
         return out
 
@@ -84,7 +99,7 @@ def test_every_preset_trains_logs_and_loads(whole, preset):
     ("preset", "precision"), [*((p, "bf16") for p in sorted(PRESETS)), ("default", "float32")]
 )
 def test_every_preset_resumes_bit_for_bit(pairs, whole, tmp_path, monkeypatch, preset, precision):
-    options = [*SHORT, "--pairs", str(pairs), "--preset", preset, "--precision", precision]
+    options = [*SHORT, "--pairs", str(pairs), *narrow(preset), "--precision", precision]
     original, stop = checkpoint.save, [7]
 
     def save_what_matters(run, state, *rest):
@@ -107,7 +122,8 @@ def test_every_preset_resumes_bit_for_bit(pairs, whole, tmp_path, monkeypatch, p
 
 def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):
     out = tmp_path / "out"
-    run_train(parse_train(["--pairs", str(pairs), "--out", str(out), *SHORT, "--model", "tie.components=3"]))
+    options = [*SHORT, *narrow("default"), "tie.components=3"]
+    run_train(parse_train(["--pairs", str(pairs), "--out", str(out), *options]))
     whole = weights(out)
     # Back to the folder of a run killed before its first checkpoint, with a line half written.
     last = latest(out)
