@@ -205,3 +205,18 @@ def test_a_heavy_tailed_field_comes_back_from_its_scale_and_its_density_is_in_na
     theirs = plain.log_conditional(condition, torch.asinh(field / 0.1), generator=seed())
     slope = -0.5 * (field.square() + 0.01).log().flatten(1).sum(1)
     assert torch.allclose(mine, theirs + slope, rtol=1e-4, atol=1e-2)
+
+
+def test_draws_that_vary_in_leading_dimensions_alone_span_no_more_than_those():
+    condition, field = torch.rand(200, 1, 8, 8), torch.rand(200, 1, 8, 8)
+    model = CDVAE(dataclasses.replace(preset("default", (1, 8, 8), (1, 8, 8)), layer_temperatures=(1.0, 0.0)))
+    model.initialise(condition, field)
+    torch.nn.init.constant_(model.tie.logits.bias, 0)
+    with torch.no_grad():
+        model.tie.logits.bias[0] = 50.0  # one component: what varies is its noise
+    drawn = model.sample(condition[:1], 40, generator=0, leading=3)[:, 0].flatten(1)
+    full = model.sample(condition[:1], 40, generator=0)[:, 0].flatten(1)
+    assert torch.linalg.matrix_rank(drawn - drawn.mean(0), rtol=1e-3) == 3
+    assert torch.linalg.matrix_rank(full - full.mean(0), rtol=1e-3) > 10
+    with pytest.raises(ModelError, match="leading"):
+        model.sample(condition[:1], 2, generator=0, leading=-1)

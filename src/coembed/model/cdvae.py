@@ -65,6 +65,7 @@ class CDVAE(Scaled):
         *,
         generator: Streams | torch.Generator | int,
         temperature: float | list[float] = 1.0,
+        leading: int | None = None,
     ) -> Tensor:
         """Draws n fields a condition in one pass.
 
@@ -74,16 +75,21 @@ class CDVAE(Scaled):
             generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
             temperature: scales the standard deviation of every field code, or one number a layer, top first. It
                 multiplies the config's own ``layer_temperatures``.
+            leading: draws vary in so many leading dimensions of the top code, 0 for all; None for the config's.
 
         Returns:
             (n, batch, c, h, w), natural units.
 
         Raises:
-            ModelError: a condition of another shape, n below 1, or temperatures of the wrong number or sign.
+            ModelError: a condition of another shape, n below 1, ``leading`` below 0, or temperatures of the
+                wrong number or sign.
         """
         self._check(condition, self.config.condition_shape, "condition")
         if n < 1:
             raise ModelError(f"n: got {n}, expected at least 1")
+        leading = self.config.leading if leading is None else leading
+        if leading < 0:
+            raise ModelError(f"leading: got {leading}, expected 0 or more")
         temperatures = self._temperatures(temperature)
         was_training = self.training
         self.eval()
@@ -97,6 +103,9 @@ class CDVAE(Scaled):
             for start in range(0, n, rows):
                 count = min(rows, n - start)
                 noise = streams.normal(count, self._noise_size).flatten(0, 1).to(xc.device)
+                if leading:
+                    first = self._noise_size_condition + 1  # the tie's first number picks the component
+                    noise[:, first + leading : max(first + leading, first + self.tie.sizes[0])] = 0
                 index = torch.arange(batch, device=xc.device).repeat(count)
                 fields = self._draw(xc, mean, features, fixed, noise, index, temperatures)
                 parts.append(fields.view(count, batch, *self.config.field_shape))
@@ -277,9 +286,12 @@ class CDVAE(Scaled):
 
     @property
     def _noise_size(self) -> int:
-        size = self.tie.noise_size
-        size += sum(self.condition_ladder.code_sizes) if self._sampled_condition else 0
+        size = self.tie.noise_size + self._noise_size_condition
         return size + (self.config.field_size if self.config.decode == "draw" else 0)
+
+    @property
+    def _noise_size_condition(self) -> int:
+        return sum(self.condition_ladder.code_sizes) if self._sampled_condition else 0
 
     def _context(self, qc: Inference, features: Tensor | None, xc: Tensor, mean: Tensor) -> TieContext:
         codes = qc.codes if self._sampled_condition else [q.mean for q in qc.posteriors]

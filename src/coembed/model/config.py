@@ -144,6 +144,8 @@ class CDVAEConfig:
         free_bits: nats a layer that the rate may keep for free.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
         layer_temperatures: default temperature of every field code, top first; empty means 1.
+        leading: draws vary in so many leading dimensions of the top code alone, unless told otherwise; those
+            after stay where the component has them. Smooth fields, and the best best-of-n. 0: in all.
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
@@ -161,6 +163,7 @@ class CDVAEConfig:
     free_bits: float = 0.0
     decode: Literal["mean", "draw"] = "mean"
     layer_temperatures: tuple[float, ...] = ()
+    leading: int = 0
     clip: tuple[float, float] | None = None
     field_scale: float = 0.0
 
@@ -175,6 +178,8 @@ class CDVAEConfig:
             raise ConfigError(
                 f"layer_temperatures: got {len(self.layer_temperatures)}, expected one a code: {layers}"
             )
+        if self.leading < 0:
+            raise ConfigError(f"leading: got {self.leading}, expected 0 or more")
         if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:
             raise ConfigError(
                 f"tie: a Gaussian tie at {self.tie.layers!r} layers needs as many codes on both sides, "
