@@ -56,7 +56,7 @@ class Scene:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("flow", type=Path, help="folder of pairs with true flow")
     parser.add_argument("--limit", type=int, default=20, help="photos")
@@ -152,14 +152,14 @@ def _texture(field: np.ndarray, photo: np.ndarray, low: np.ndarray, flat: float)
     fine = [(layer - cv2.GaussianBlur(layer, (0, 0), sigma))[where] for layer in (field[0], grey)]
     if min(f.std() for f in fine) < 1e-6:
         return 0.0
-    return abs(float(np.corrcoef(*fine)[0, 1]))
+    return abs(float(np.corrcoef(fine[0], fine[1])[0, 1]))
 
 
 def measure_large(cells: int) -> dict[str, float]:
     """One 4000 x 3000 photo and four fields in strips, and what it costs at 512 x 512: the least of three."""
     rng = np.random.default_rng(0)
     small = cv2.GaussianBlur(rng.integers(0, 256, (750, 1000, 3), np.uint8), (0, 0), 8)
-    photo = cv2.resize(cv2.normalize(small, None, 0, 255, cv2.NORM_MINMAX), (4000, 3000))
+    photo = cv2.resize(cv2.normalize(small, np.empty_like(small), 0, 255, cv2.NORM_MINMAX), (4000, 3000))
     fields = np.stack([cv2.GaussianBlur(rng.random((cells, cells), np.float32), (0, 0), 2) for _ in range(4)])
     Interpolator(photo[:512, :512], (cells, cells))(fields)  # first calls load libraries
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

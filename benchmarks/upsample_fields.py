@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from coembed.imaging.color import saturation, srgb_to_linear
 from coembed.imaging.flow_files import read_flo
@@ -58,10 +59,8 @@ def scenes(kind: Kind, folder: Path, limit: int) -> Iterator[tuple[np.ndarray, n
     """
     if kind is FLOW:
         for path in sorted(folder.glob("*-gt.flo"))[:limit]:
-            frame = cv2.imread(
-                str(path.with_name(path.name.replace("-gt.flo", "-img0.ppm"))), cv2.IMREAD_COLOR_RGB
-            )
-            photo = cv2.cvtColor(cv2.imread(str(frame)), cv2.COLOR_BGR2RGB)
+            frame = path.with_name(path.name.replace("-gt.flo", "-img0.ppm"))
+            photo = np.asarray(Image.open(frame).convert("RGB"))
             yield photo, np.ascontiguousarray(read_flo(path)[0].transpose(2, 0, 1))
         return
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES)[:limit]:

@@ -29,7 +29,7 @@ SHOWN = ("bilinear", "bicubic + bp", "guided filter + bp", "joint bilateral + bp
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parents[1] / "docs" / "images")
     options = parser.parse_args()
     assets = Path(str(files("coembed"))) / "assets"

@@ -32,7 +32,7 @@ def compare_segmenters(scenes: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) 
         counts, errors, seconds = [], [], []
         for photo, truth, band in scenes:
             lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-            lab *= np.float32([_LIGHTNESS, 1, 1])
+            lab *= np.array([_LIGHTNESS, 1, 1], np.float32)
             start = time.process_time()
             labels = segment(photo, lab)
             seconds.append(time.process_time() - start)
@@ -81,7 +81,7 @@ def _watershed(photo: np.ndarray, lab: np.ndarray, *, step: int) -> np.ndarray:
     seeds = np.zeros(lab.shape[:2], np.int32)
     at = seeds[step // 2 :: step, step // 2 :: step]
     at[:] = np.arange(1, at.size + 1).reshape(at.shape)
-    return watershed(np.maximum.reduce(slopes), seeds, compactness=1.0)
+    return watershed(np.maximum.reduce(slopes), seeds, compactness=1)
 
 
 def _mean_shift(photo: np.ndarray, lab: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def run_upsample(config: UpsampleConfig) -> Path:
             f"{config.guide}, its guide"
         )
     if moving:
-        low = low * np.float32([width / columns, height / rows])
+        low = low * np.array([width / columns, height / rows], np.float32)
     # Motion follows objects, whatever their colours.
     up = Interpolator(photo, (rows, columns), overshoot=config.overshoot, kin=1.0 if moving else 3.0)
     high = np.ascontiguousarray(up(low.transpose(2, 0, 1)).transpose(1, 2, 0))

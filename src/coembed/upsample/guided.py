@@ -12,7 +12,9 @@ import numpy as np
 
 # Brightness and two colours at right angles: the same filter, but the covariances of a nearly grey photo do not
 # come near to singular ones, which float32 would not survive.
-_AXES = np.float32([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt(np.float32([[3], [2], [6]]))
+_AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float32) / np.sqrt(
+    np.array([[3], [2], [6]], np.float32)
+)
 
 
 class GuidedFilter:

@@ -29,7 +29,7 @@ class Projection:
         self._means = [area_weights(pixels, cells) for pixels, cells in axes]
         self._spread = [_bilinear(pixels, cells) for pixels, cells in axes]
         self._inverse = [
-            _inverse((means @ spread).toarray(), pixels >= 2 * cells)
+            _inverse(sparse.csr_array(means @ spread).toarray(), pixels >= 2 * cells)
             for means, spread, (pixels, cells) in zip(self._means, self._spread, axes, strict=True)
         ]
         # The cell of each row and column, by its centre.
