@@ -30,12 +30,18 @@ format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# PAIRS=DIR (as `coembed prepare` writes it) adds the quality table.
+# Minutes, and no data. More with PAIRS=DIR (as `coembed prepare` writes it; hours), PHOTOS=DIR (photos of about 640 x 480),
+# FLOW=DIR (pairs with true flow, as in FlyingChairs), CLIPS=DIR (videos). Run by hand: lpp.py, guidance.py and worlds.py.
 bench: $(STAMP)
 	$(PY) benchmarks/prepare.py
 	$(PY) benchmarks/edit.py
 	$(PY) benchmarks/speed.py
-	$(if $(PAIRS),$(PY) benchmarks/quality.py --pairs $(PAIRS))
+	$(PY) benchmarks/memory.py
+	$(if $(PAIRS),$(PY) benchmarks/quality.py --pairs "$(PAIRS)")
+	$(if $(PHOTOS),$(PY) benchmarks/intrinsic.py "$(PHOTOS)")
+	$(if $(FLOW),$(PY) benchmarks/flow.py "$(FLOW)")
+	$(if $(PHOTOS),$(if $(FLOW),$(PY) benchmarks/upsample.py "$(PHOTOS)" "$(FLOW)"))
+	$(if $(CLIPS),$(PY) benchmarks/motion.py "$(CLIPS)")
 
 # PHOTOS=DIR holds train2014/ and val2014/, CLIPS=DIR holds UCF-101/ and ucfTrainTestlist/; give either or both. Each
 # says at the start how long it will take, and at the end how long it took.

@@ -21,7 +21,8 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   motion FRAME...             n kinds of motion that may follow each frame: arrows, colours, flow, animations
   upsample FIELD --guide PHOTO
                               a low-resolution field at the photo's resolution, along its edges
-  prepare coco|folder|pairs   pairs to learn from, out of photos or files of your own
+  prepare coco|folder|pairs|ucf101|video
+                              pairs to learn from, out of photos, files of your own or clips
   embed                       which pairs are similar: a map of thumbnails, before training
   train                       a model from pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
