@@ -17,6 +17,7 @@ import tyro
 
 from coembed.edit_options import EditOptions
 from coembed.errors import ConfigError, DataError, PhotoError
+from coembed.outputs import check_inputs_safe, default_folder, json_text, make_folder, shortened, write_settings
 
 if TYPE_CHECKING:
     from coembed.gallery import Row
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from coembed.tasks import Task
 
 _SUFFIXES = {"jpg": ".jpg", "png": ".png"}
-_LONGEST_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,10 @@ def run_batch(config: BatchConfig) -> Result:
     from coembed.edit import load_model
     from coembed.gallery import PREVIEWS, write_page, write_sheets
 
-    folder = config.out or _default_folder(config.photos)
-    _check_inputs_safe(folder, config.photos)
+    folder = config.out or default_folder(config.photos)
+    check_inputs_safe(folder, config.photos, {"sheet"})
     model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
-    try:
-        (folder / PREVIEWS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    make_folder(folder / PREVIEWS)
     rows, records, failures = [], [], []
     for path, stem in zip(config.photos, stems(config.photos, folder, config.n), strict=True):
         start = time.perf_counter()
@@ -156,7 +153,7 @@ def run_batch(config: BatchConfig) -> Result:
     if rows:
         write_sheets(folder, rows, config.seed)
         write_page(folder, rows, _facts(config), _title(rows, config.made))
-        _write_settings(folder, config, task, records, failures)
+        write_settings(folder, task.name, _settings(config), records, failures)
         print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
     return Result(folder, tuple(rows), tuple(failures))
 
@@ -228,33 +225,9 @@ def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
     return {"photo": json_text(path), "width": width, "height": height, "samples": samples}
 
 
-def _write_settings(
-    folder: Path,
-    config: BatchConfig,
-    task: Task,
-    records: list[dict[str, Any]],
-    failures: list[tuple[Path, str]],
-) -> None:
-    import coembed
-    from coembed.config import write_json
-
-    write_json(
-        folder / "samples.json",
-        {
-            "format": "coembed-samples",
-            "version": 1,
-            "coembed": coembed.__version__,
-            "task": task.name,
-            "model": config.model,
-            "seed": config.seed,
-            "n": config.n,
-            "strength": config.strength,
-            "temperature": config.temperature,
-            "distinct": not config.all,
-            "photos": records,
-            "failed": [{"photo": json_text(path), "error": json_text(text)} for path, text in failures],
-        },
-    )
+def _settings(config: BatchConfig) -> dict[str, Any]:
+    names = ("model", "seed", "n", "strength", "temperature")
+    return {name: getattr(config, name) for name in names} | {"distinct": not config.all}
 
 
 def _facts(config: BatchConfig) -> dict[str, object]:
@@ -268,32 +241,8 @@ def _title(rows: Sequence[Row], made: str) -> str:
     return f"{name}, {made}"
 
 
-def _default_folder(photos: Sequence[Path]) -> Path:
-    more = f"-and-{len(photos) - 1}-more" if len(photos) > 1 else ""
-    return Path("out") / (shortened(photos[0].stem) + more)
-
-
-def _check_inputs_safe(folder: Path, photos: Sequence[Path]) -> None:
-    for photo in photos:
-        if photo.parent.resolve() == folder.resolve() and photo.stem.casefold().split("_")[0] == "sheet":
-            raise ConfigError(
-                f"--out {folder}: the input {photo.name} would be overwritten, expected another folder"
-            )
-
-
 def _stems_inside(photos: Sequence[Path], folder: Path) -> list[str]:
     from coembed.gallery import PREVIEWS
 
     places = {folder.resolve(), (folder / PREVIEWS).resolve()}
     return [photo.stem for photo in photos if photo.parent.resolve() in places]
-
-
-def shortened(stem: str) -> str:
-    """A stem that can be written anywhere: valid Unicode, and short enough for a suffix to follow."""
-    text = stem.encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore")
-    return text or "photo"
-
-
-def json_text(value: object) -> str:
-    """A value as text that JSON can hold, whatever bytes a file name is made of."""
-    return str(value).encode("utf-8", "replace").decode()

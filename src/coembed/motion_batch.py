@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from coembed.batch import json_text, shortened
 from coembed.errors import ConfigError, DataError, PhotoError
+from coembed.outputs import check_inputs_safe, default_folder, json_text, make_folder, shortened, write_settings
 
 if TYPE_CHECKING:
     from coembed.model.cdvae import CDVAE
@@ -103,13 +103,10 @@ def run_motion(config: MotionConfig) -> MotionResult:
     from coembed.motion_page import write_page, write_sheets
 
     check_options(config.n, config.draws, config.temperature)
-    folder = config.out or _default_folder(config.frames)
+    folder = config.out or default_folder(config.frames, "-motion")
     names = _names(config.frames, folder, config)
     model, task = load_model(config.model, TASK)
-    try:
-        (folder / PREVIEWS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    make_folder(folder / PREVIEWS)
     subjects, records, failures = [], [], []
     for path, name in zip(config.frames, names, strict=True):
         start = time.perf_counter()
@@ -126,7 +123,7 @@ def run_motion(config: MotionConfig) -> MotionResult:
     if subjects:
         write_sheets(folder, subjects)
         write_page(folder, subjects, _facts(config))
-        _write_settings(folder, config, records, failures)
+        write_settings(folder, TASK, _settings(config), records, failures)
         print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
     return MotionResult(folder, tuple(subjects), tuple(failures))
 
@@ -196,38 +193,13 @@ def _record(path: Path, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _write_settings(
-    folder: Path, config: MotionConfig, records: list[dict[str, Any]], failures: list[tuple[Path, str]]
-) -> None:
-    import coembed
-    from coembed.config import write_json
-
-    write_json(
-        folder / "samples.json",
-        {
-            "format": "coembed-samples",
-            "version": 1,
-            "coembed": coembed.__version__,
-            "task": "motion",
-            "model": config.model,
-            "seed": config.seed,
-            "n": config.n,
-            "draws": config.draws,
-            "temperature": config.temperature,
-            "photos": records,
-            "failed": [{"photo": json_text(path), "error": json_text(text)} for path, text in failures],
-        },
-    )
+def _settings(config: MotionConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("model", "seed", "n", "draws", "temperature")}
 
 
 def _facts(config: MotionConfig) -> dict[str, object]:
     facts: dict[str, object] = {"model": config.model, "seed": config.seed}
     return facts | {"motions": f"{config.n}, of {config.draws} draws", "temperature": config.temperature}
-
-
-def _default_folder(frames: Sequence[Path]) -> Path:
-    more = f"-and-{len(frames) - 1}-more" if len(frames) > 1 else ""
-    return Path("out") / f"{shortened(frames[0].stem)}{more}-motion"
 
 
 def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[str]:
@@ -239,11 +211,7 @@ def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[s
         ConfigError: an input of the name of a sheet or the page lies where those go.
     """
     inputs = {str(frame.resolve()).casefold() for frame in frames}
-    for frame in frames:
-        if frame.parent.resolve() == folder.resolve() and frame.stem.casefold().split("_")[0] in _OWN_STEMS:
-            raise ConfigError(
-                f"--out {folder}: the input {frame.name} would be overwritten, expected another folder"
-            )
+    check_inputs_safe(folder, frames, _OWN_STEMS)
     found: list[str] = []
     taken: set[str] = set()
     for frame in frames:

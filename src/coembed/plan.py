@@ -14,13 +14,13 @@ from torch import Tensor
 
 from coembed.distinct import representatives
 from coembed.edit_options import EditOptions
-from coembed.errors import CoEmbedError, DataError, ModelError
+from coembed.errors import ModelError
 from coembed.imaging.color import levels_to_linear, linear_to_srgb
 from coembed.imaging.photo import Photo
 from coembed.imaging.resize import area_average, area_weights, shrunk_size
 from coembed.imaging.strips import strips, thread_count
 from coembed.sampling import Streams
-from coembed.tasks.task import Task, is_pointwise, working_size_of
+from coembed.tasks.task import Task, is_pointwise, split_layers, working_size_of
 from coembed.upsample.detail import detail_delta
 
 if TYPE_CHECKING:
@@ -140,27 +140,6 @@ def working_photo(photo: Photo, task: Task) -> np.ndarray | None:
     if size != (photo.height, photo.width):
         return linear_to_srgb(_strip_means(photo, lambda rows: (levels_to_linear(rows),), ((3, *size),))[0])
     return None if is_pointwise(task) else photo.as_float()
-
-
-def split_layers(task: Task, rgb: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """``task.split``, checked.
-
-    Raises:
-        DataError: the task fails on the photo ``name``, or gives layers of another shape than it says.
-    """
-    try:
-        layers = task.split(rgb)
-    except CoEmbedError:
-        raise
-    except Exception as error:  # a user's own task: the photo it fails on is the first thing to know
-        raise DataError(f"{name}: task {task.name!r} failed: {type(error).__name__}: {error}") from error
-    for layer, expected in zip(layers, (task.condition, task.field), strict=True):
-        shape = (*rgb.shape[:2], expected.channels)
-        if layer.shape != shape:
-            raise DataError(
-                f"{name}: task {task.name!r} gave a {expected.name} of shape {layer.shape}, expected {shape}"
-            )
-    return layers
 
 
 def _strip_means(

@@ -20,10 +20,10 @@ from coembed.imaging.photo import Photo
 from coembed.imaging.recolor import add_saturation, hue_confidence, rows_of
 from coembed.imaging.relight import add_light
 from coembed.imaging.strips import thread_count
-from coembed.plan import split_layers, working_photo
+from coembed.plan import working_photo
 from coembed.tasks.relighting import GreyRelighting, Relighting
 from coembed.tasks.resaturation import Resaturation
-from coembed.tasks.task import Task
+from coembed.tasks.task import Task, split_layers
 from coembed.upsample.interpolate import Interpolator
 
 StripEdit = Callable[[slice, np.ndarray, list[np.ndarray]], None]

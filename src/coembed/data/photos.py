@@ -21,10 +21,9 @@ import numpy as np
 
 from coembed.data.index import PairIndex
 from coembed.data.workers import Item
-from coembed.errors import CoEmbedError, DataError
 from coembed.imaging.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
-from coembed.tasks.task import Layer, get_task, settings_of, working_size_of
+from coembed.tasks.task import Layer, get_task, settings_of, split_layers, working_size_of
 
 SMALLEST_CROP, LARGEST_CROP = 0.7, 0.95  # of a photo's sides
 
@@ -122,22 +121,7 @@ class PhotoRecipe:
 
     def split(self, name: str, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The task's two layers at the size of ``rgb``, checked."""
-        task = get_task(self.task)
-        try:
-            layers = task.split(rgb)
-        except CoEmbedError:
-            raise
-        except Exception as error:  # a user's own task: the photo it fails on is the first thing to know
-            raise DataError(f"{name}: task {self.task!r} failed: {type(error).__name__}: {error}") from error
-        for part, layer, expected in zip(
-            ("condition", "field"), layers, (task.condition, task.field), strict=True
-        ):
-            shape = (*rgb.shape[:2], expected.channels)
-            if layer.shape != shape:
-                raise DataError(
-                    f"{name}: task {self.task!r} gave a {part} of shape {layer.shape}, expected {shape}"
-                )
-        return layers
+        return split_layers(get_task(self.task), rgb, name, called=self.task)
 
     def average(self, name: str, condition: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both layers as area means over ``size`` cells."""

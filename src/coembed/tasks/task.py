@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from coembed.errors import ConfigError
+from coembed.errors import CoEmbedError, ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -176,3 +176,31 @@ def _checked(task: object, where: str) -> Task:
     if not isinstance(task.name, str) or not task.name or ":" in task.name:
         raise ConfigError(f"task {where!r}: name is {task.name!r}, expected a word without ':'")
     return task
+
+
+def split_layers(
+    task: Task, rgb: np.ndarray, name: str, *, called: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """``task.split``, checked: a user's own task may do anything.
+
+    Args:
+        task: whose layers are wanted.
+        rgb: (h, w, 3) float32 in [0, 1].
+        name: of the photo, for messages: the photo that a task fails on is the first thing to know.
+        called: how the user named the task (``"module:Class"``); by default its own name.
+
+    Raises:
+        DataError: the task fails on the photo, or gives layers of another shape than it says.
+    """
+    called = called or task.name
+    try:
+        layers = task.split(rgb)
+    except CoEmbedError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: task {called!r} failed: {type(error).__name__}: {error}") from error
+    for part, layer, expected in zip(("condition", "field"), layers, (task.condition, task.field), strict=True):
+        shape = (*rgb.shape[:2], expected.channels)
+        if layer.shape != shape:
+            raise DataError(f"{name}: task {called!r} gave a {part} of shape {layer.shape}, expected {shape}")
+    return layers
