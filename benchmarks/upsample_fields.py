@@ -41,7 +41,7 @@ class Kind:
 
 
 SATURATION = Kind("saturation", "1", 0.08, 0.05)
-SHADING = Kind("log shading", "ln", 0.15, 0.15)
+SHADING = Kind("log shading", "ln", 0.06, 0.15)
 FLOW = Kind("flow", "px", 0.5, 0.5)
 KINDS = (SATURATION, SHADING, FLOW)
 
