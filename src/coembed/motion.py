@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from coembed.distinct import representatives
 from coembed.edit import load_model
@@ -154,21 +153,14 @@ class FlowEnlarger:
     def __init__(self, photo: Photo, low_shape: tuple[int, int]):
         guide = shrunk(photo.pixels, _WORKING_SIDE)
         self.size = guide.shape[0], guide.shape[1]
-        self._interpolator = Interpolator(guide, low_shape, overshoot=0.0)
+        # Without overshoot: in a colour it sharpens edges, here it would be motion backwards around whatever
+        # moves. Few ties by colour: what looks alike does not move alike (docs/upsampling.md).
+        self._interpolator = Interpolator(guide, low_shape, overshoot=0.0, kin=1.0)
 
     def __call__(self, low: np.ndarray) -> np.ndarray:
         """A flow (2, hl, wl) in fractions of the frame as (h, w, 2) float32 in pixels of the working size."""
-        # The interpolator lets cells keep their means by overshooting nearby. In a colour that sharpens edges;
-        # here it would be motion the other way around whatever moves, so the means give way.
-        least = self._spread(minimum_filter(low, (1, 3, 3), mode="nearest"))
-        most = self._spread(maximum_filter(low, (1, 3, 3), mode="nearest"))
-        fractions = np.clip(self._interpolator(low), least, most)
         h, w = self.size
-        return np.ascontiguousarray(fractions.transpose(1, 2, 0)) * np.array([w, h], np.float32)
-
-    def _spread(self, low: np.ndarray) -> np.ndarray:
-        h, w = self.size
-        return np.stack([cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR) for part in low])
+        return np.ascontiguousarray(self._interpolator(low).transpose(1, 2, 0)) * np.array([w, h], np.float32)
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
