@@ -8,8 +8,9 @@ time only. A cached result is used if pairs, options and weights are the same.
 
 Fair play: all samplers see the same photos and the same seed, and all samples are clipped to the field's range
 before they are scored (the squared error of a sample never grows by it). Only "linear-Gaussian,
-unclipped" is not, to show what clipping changes. Simple samplers are fitted on the training split alone, on
-whole photos or frames: crops (``prepare --views``) would only crowd the nearest neighbours with the same scene.
+unclipped" (``--unclipped``) is not, to show what clipping changes. Simple samplers are fitted on the training
+split alone, on whole photos or frames: crops (``prepare --views``) would only crowd the nearest neighbours with
+the same scene.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> None:
     for folder in (arguments.out, arguments.cache):
         folder.mkdir(parents=True, exist_ok=True)
     evaluations = []
-    for name, identity, build in _samplers(arguments.models, train):
+    for name, identity, build in _samplers(arguments.models, train, unclipped=arguments.unclipped):
         key = {
             "metrics": METRICS_VERSION,
             "sampler": identity,
@@ -85,6 +86,7 @@ def _parse() -> Namespace:
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
     parser.add_argument("--samples", type=int, default=100, help="samples a photo")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--unclipped", action="store_true", help="also the linear-Gaussian without clipping")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--cache", type=Path, default=Path("out/quality"))
@@ -102,11 +104,14 @@ def _parse() -> Namespace:
     return arguments
 
 
-def _samplers(models: list[tuple[str, str]], train: Whole) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
+def _samplers(
+    models: list[tuple[str, str]], train: Whole, *, unclipped: bool
+) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
     """Name, identity for the cache, and how to get it."""
     for name, fit in SIMPLE.items():
         yield name, "simple", lambda fit=fit: fit(train)
-    yield UNCLIPPED, "simple", lambda: LinearGaussian.fit(train)
+    if unclipped:
+        yield UNCLIPPED, "simple", lambda: LinearGaussian.fit(train)
     for name, folder in models:
         loaded = load_pretrained(folder)
         hashes = [

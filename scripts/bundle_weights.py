@@ -68,18 +68,31 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("dest", type=Path)
+    parser.add_argument("--model", type=Path, help="the run's model made smaller (trim_weights.py)")
+    parser.add_argument("--rounded", action="store_true", help="the evaluation is of the weights as bundled")
+    parser.add_argument("--name", default="default", help="the model's name in the evaluation, if not first")
     parser.add_argument("--data", required=True, help="what the photos were, for the card")
     options = parser.parse_args()
-    trained = load_pretrained(options.run)
+    trained = load_pretrained(options.model or options.run)
     record = read_json(options.run / "run.json")
     with (options.run / "metrics.jsonl").open(encoding="utf-8") as log:
         last = json.loads(log.readlines()[-1])
-    text = card(trained.task, trained.model, record, last, read_json(options.evaluation), options.data)
+    evaluation = read_json(options.evaluation)
+    # A quality table has the simple samplers first, an evaluation of the model the model.
+    evaluation["samplers"].sort(key=lambda sampler: sampler["name"] != options.name)
+    text = card(trained.task, trained.model, record, last, evaluation, options.data, options.rounded)
     save_pretrained(trained.model, options.dest, task=trained.task, card=text, dtype="float16")
     size = (options.dest / WEIGHTS_FILE).stat().st_size / 1e6
     print(f"{options.dest}: {size:.2f} MB")
     if size > LARGEST_MB:
         raise SystemExit(f"{options.dest}: {size:.1f} MB, expected at most {LARGEST_MB}")
+
+
+def drawing(config: Any) -> str:
+    """How draws differ from the density that was learned, in words."""
+    temperatures = " and ".join(f"{t:g}" for t in config.layer_temperatures) or "1"
+    where = f", in the {config.leading} leading dimensions of the top code alone" if config.leading else ""
+    return f"temperature {temperatures} for the top code and the next{where}"
 
 
 def card(
@@ -89,9 +102,11 @@ def card(
     last: dict[str, Any],
     evaluation: dict[str, Any],
     data: str,
+    rounded: bool,
 ) -> str:
     """The model card, Markdown; every number comes from the run and its evaluation."""
     drawn, seen_as, limits = ABOUT[task]
+    when = "on these weights" if rounded else "on the weights before they were rounded to half precision"
     samplers = evaluation["samplers"]
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
     head = "| sampler | " + " | ".join(keys) + " |\n|---|" + "---|" * len(keys)
@@ -118,13 +133,13 @@ def card(
             "## Model and training",
             "",
             f"Preset `{train['preset']}`, {count:.1f} million parameters, {seen}, batches of "
-            f"{train['batch_size']}, seed {train['seed']}. Matrices are stored in half precision.",
+            f"{train['batch_size']}, seed {train['seed']}. Draws: {drawing(model.config)}. Matrices are "
+            "stored in half precision.",
             "",
             "## Measured",
             "",
             f"First {first['conditions']:,} validation pairs, {first['samples']} samples each, clipped to "
-            "the field's range. The simple samplers see the same pairs. Measured on the weights before they "
-            "were rounded to half precision.",
+            f"the field's range. The simple samplers see the same pairs. Measured {when}.",
             "",
             head,
             *lines,

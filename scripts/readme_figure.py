@@ -1,8 +1,8 @@
-"""The picture at the top of the README: the bundled photos, each with four versions from the bundled weights.
+"""The picture at the top of the README: one bundled photo a task, with four results of the bundled weights.
 
-    python scripts/readme_figure.py [--model NAME]
+    python scripts/readme_figure.py
 
-Writes ``docs/images/resaturations.jpg``.
+Writes ``docs/images/tasks.jpg``: saturations, lights, and motions as arrows.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ import numpy as np
 import coembed
 from coembed.config import write_bytes
 from coembed.imaging.photo import read_photo
+from coembed.motion_pictures import arrow_picture, scale_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOS = ("coast.jpg", "horses.jpg", "suitcases.jpg")
+ASSETS = ROOT / "src" / "coembed" / "assets"
 WIDTH, HEIGHT, GAP = 300, 200, 6
 
 
 def main() -> None:
-    """Edits the photos and lays them out: the original first, set apart by a wider gap."""
+    """Makes the results and lays them out: the original first, set apart by a wider gap."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="resaturation")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "resaturations.jpg")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "tasks.jpg")
     options = parser.parse_args()
+    coast, horses = ASSETS / "coast.jpg", ASSETS / "horses.jpg"
+    frame = read_photo(horses).pixels
+    motions = coembed.predict_motion(horses, n=4, seed=0)
+    stretch = scale_of([motion.flow for motion in motions]).stretch
+    results = [
+        (coast, [np.asarray(image) for image in coembed.resaturate(coast, n=4, seed=0)]),
+        (horses, [np.asarray(image) for image in coembed.relight(horses, n=4, seed=0)]),
+        (horses, [arrow_picture(frame, motion.flow, stretch) for motion in motions]),
+    ]
     rows = []
-    for name in PHOTOS:
-        path = ROOT / "src" / "coembed" / "assets" / name
-        versions = coembed.resaturate(path, n=4, seed=0, model=options.model)
-        tiles = [tile(read_photo(path).pixels), *(tile(np.asarray(image)) for image in versions)]
+    for path, pictures in results:
+        tiles = [tile(pixels) for pixels in (read_photo(path).pixels, *pictures)]
         rows.append(joined([tiles[0], white(HEIGHT, GAP), *tiles[1:]], axis=1))
     picture = joined(rows, axis=0)
     done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

@@ -1,0 +1,64 @@
+"""A trained model of linear towers with fewer codes and a smaller regression: what is last in order goes.
+
+    python scripts/trim_weights.py RUN DEST --codes 512 --rank 192
+
+Codes and components are ordered by variance, so what is cut off is what carries least. The variance of the cut
+codes goes to the pixel noise, which keeps the density honest. Measure the result: it is another model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+
+from coembed.hub import load_pretrained, save_pretrained
+from coembed.model.cdvae import CDVAE
+
+
+def main() -> None:
+    """Loads, cuts, saves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("dest", type=Path)
+    parser.add_argument("--codes", type=int, required=True, help="codes of the field to keep, in all")
+    parser.add_argument("--rank", type=int, required=True, help="components that the regression keeps")
+    options = parser.parse_args()
+    loaded = load_pretrained(options.run)
+    save_pretrained(trimmed(loaded.model, options.codes, options.rank), options.dest, task=loaded.task)
+    print(options.dest)
+
+
+@torch.no_grad()
+def trimmed(model: CDVAE, codes: int, rank: int) -> CDVAE:
+    """The model with ``codes`` leading codes of the field and ``rank`` leading components of its regression."""
+    config, tower = model.config, model.field_ladder.tower
+    *upper, last = config.field.codes
+    kept = codes - sum(upper)
+    if config.field.tower != "linear" or config.regression is None or not 0 < kept <= last:
+        raise SystemExit(f"codes: got {codes}, expected {sum(upper) + 1} to {sum(upper) + last}, linear towers")
+    small = CDVAE(
+        dataclasses.replace(
+            config,
+            field=dataclasses.replace(config.field, codes=(*upper, kept)),
+            regression=dataclasses.replace(config.regression, rank=rank),
+        )
+    )
+    whole = model.state_dict()
+    small.load_state_dict(
+        {
+            name: whole[name][tuple(slice(0, length) for length in tensor.shape)].clone()
+            for name, tensor in small.state_dict().items()
+        }
+    )
+    cut = torch.exp(2 * tower.state_dict()["log_scale"][codes:]).sum() / math.prod(config.field_shape)
+    noise = small.field_ladder.pixel_log_var
+    noise.copy_(torch.log(torch.exp(noise) + cut))
+    return small.eval()
+
+
+if __name__ == "__main__":
+    main()
