@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from coembed.baselines.linear_gaussian import LinearGaussian
 from coembed.baselines.simple import NEAREST, SIMPLE
@@ -37,10 +38,11 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import Evaluation, summaries
 from coembed.evaluation.table import markdown_comparison, markdown_table
 from coembed.hub import load_pretrained
-from coembed.sampling import Sampler
+from coembed.sampling import Sampler, Streams
 from coembed.training.batches import Subset
 
 UNCLIPPED = "linear-Gaussian, unclipped"
+TOLD = "random fields of the true action"
 METRICS_VERSION = 1  # raise it when the scores change: cached results are then measured again
 
 
@@ -55,7 +57,7 @@ def main() -> None:
     for folder in (arguments.out, arguments.cache):
         folder.mkdir(parents=True, exist_ok=True)
     evaluations = []
-    for name, identity, build in _samplers(arguments.models, train, unclipped=arguments.unclipped):
+    for name, identity, build in _samplers(arguments.models, train, val, unclipped=arguments.unclipped):
         key = {
             "metrics": METRICS_VERSION,
             "sampler": identity,
@@ -68,6 +70,31 @@ def main() -> None:
         evaluations.append(_measure(name, key, build, val, arguments))
         _write(evaluations, train, val, arguments)
     print(arguments.out / f"quality-{val.index.task}.md")
+
+
+class OfItsClass:
+    """Training fields of the action that a frame shows, which no model is told: what knowing it is worth.
+
+    Args:
+        train: clips named ``v_Action_...``.
+        val: those that will be asked for; a frame is found again by its pixels.
+    """
+
+    def __init__(self, train: Whole, val: PairStore):
+        actions = [train.store.names[row].split("_")[1].casefold() for row in train.rows.tolist()]
+        self.train, self.everything = train, torch.arange(len(train))
+        self.rows = {a: torch.tensor([i for i, b in enumerate(actions) if a == b]) for a in set(actions)}
+        asked = zip(val.names, val.condition(slice(0, len(val))), strict=True)
+        self.actions = {frame.numpy().tobytes(): name.split("_")[1].casefold() for name, frame in asked}
+
+    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
+        """n training fields of the action; of any, where training has none of it."""
+        uniform = torch.special.ndtr(Streams.of(generator, len(condition)).normal(n, 1)[..., 0].double())
+        fields = []
+        for frame, draws in zip(condition, uniform.T, strict=True):
+            rows = self.rows.get(self.actions[frame.numpy().tobytes()], self.everything)
+            fields.append(self.train.field(rows[(draws * len(rows)).long().clamp(max=len(rows) - 1)]))
+        return torch.stack(fields, 1)
 
 
 class Whole(Subset):
@@ -105,13 +132,15 @@ def _parse() -> Namespace:
 
 
 def _samplers(
-    models: list[tuple[str, str]], train: Whole, *, unclipped: bool
+    models: list[tuple[str, str]], train: Whole, val: PairStore, *, unclipped: bool
 ) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
     """Name, identity for the cache, and how to get it."""
     for name, fit in SIMPLE.items():
         yield name, "simple", lambda fit=fit: fit(train)
     if unclipped:
         yield UNCLIPPED, "simple", lambda: LinearGaussian.fit(train)
+    if train.store.index.source.kind == "ucf101":
+        yield TOLD, "simple", lambda: OfItsClass(train, val)
     for name, folder in models:
         loaded = load_pretrained(folder)
         hashes = [

@@ -50,8 +50,9 @@ ABOUT = {
         "were left out, of training and of the table. So motion faster than the estimator can follow is "
         "missing. Fields are clipped to one frame a second.",
         (
-            "What moves next can hardly be told from one small frame: the table's scores are close to those of "
-            "motions drawn at random, and most of the gain is in how much moves and where.",
+            "What moves next can hardly be told from one small frame: the scores are close to those of motions "
+            "drawn at random from training, and even to those of motions of the true action, which no model is "
+            "told.",
             "It learned from a few hundred scenes of sports and hobbies, most of them with a still camera.",
             "A field has 32 x 32 cells, whatever the frame's size: hands and balls are a cell or less.",
             "Motions are plausible, not predictions to rely on.",

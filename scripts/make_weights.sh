@@ -32,7 +32,7 @@ if [ $# -eq 0 ]; then
         # scale above which motion counts as its logarithm.
         motion) set -- --minutes 15 --threads 1 --model regression.ridge=10 regression.channels=16 \
             regression.dropout=0.3 tie.refine=0 tie.detail=0 tie.dropout=0.2 tie.components=32 \
-            tie.least_log_var=-8 field_scale=0.12 'layer_temperatures=[0.9,0.5]' ;;
+            tie.least_log_var=-8 field_scale=0.12 'layer_temperatures=[1.05,0.0]' leading=5 ;;
     esac
 fi
 work=${WORK:-out/weights/$task}
