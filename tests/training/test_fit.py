@@ -1,6 +1,7 @@
 """What the loop does beside learning: skips, alarms, pictures, validation, budgets."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,10 @@ def test_wrong_options_name_themselves():
 def test_spread_rows_are_even_and_never_repeat():
     assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]
     assert spread(3, 5).tolist() == [0, 1, 2]
+
+
+def test_a_run_leaves_the_arithmetic_of_the_process_as_it_was(tmp_path):
+    half = sys.float_info.min / 2
+    assert half > 0
+    toy.train(toy.options(tmp_path / "run", images=64))
+    assert sys.float_info.min / 2 == half
