@@ -5,8 +5,6 @@ A photo that cannot be done is reported and the others go on. Nothing is written
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import tyro
 
 from coembed.edit_options import EditOptions
-from coembed.errors import ConfigError, DataError, PhotoError
-from coembed.outputs import check_inputs_safe, default_folder, json_text, make_folder, shortened, write_settings
+from coembed.errors import ConfigError
+from coembed.outputs import (
+    check_inputs_safe,
+    default_folder,
+    json_text,
+    make_folder,
+    one_by_one,
+    shortened,
+    write_settings,
+)
 
 if TYPE_CHECKING:
     from coembed.gallery import Row
@@ -138,18 +144,13 @@ def run_batch(config: BatchConfig) -> Result:
     check_inputs_safe(folder, config.photos, {"sheet"})
     model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
     make_folder(folder / PREVIEWS)
-    rows, records, failures = [], [], []
-    for path, stem in zip(config.photos, stems(config.photos, folder, config.n), strict=True):
-        start = time.perf_counter()
-        try:
-            row, plan = _do_photo(path, stem, folder, model, task, config)
-        except (PhotoError, DataError) as error:
-            failures.append((path, str(error)))
-            print(f"coembed: {error}", file=sys.stderr)
-            continue
-        rows.append(row)
-        records.append(_record(path, row, plan))
-        print(f"{path}: {len(row.results)} versions in {time.perf_counter() - start:.1f} s")
+
+    def do(path: Path, stem: str) -> tuple[tuple[Row, dict[str, Any]], str]:
+        row, plan = _do_photo(path, stem, folder, model, task, config)
+        return (row, _record(path, row, plan)), f"{len(row.results)} versions"
+
+    made, failures = one_by_one(config.photos, stems(config.photos, folder, config.n), do)
+    rows, records = [row for row, _ in made], [record for _, record in made]
     if rows:
         write_sheets(folder, rows, config.seed)
         write_page(folder, rows, _facts(config), _title(rows, config.made))

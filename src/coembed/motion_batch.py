@@ -5,8 +5,6 @@ A frame that cannot be done is reported and the others go on. Nothing is written
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from coembed.errors import ConfigError, DataError, PhotoError
-from coembed.outputs import check_inputs_safe, default_folder, json_text, make_folder, shortened, write_settings
+from coembed.errors import ConfigError
+from coembed.outputs import (
+    check_inputs_safe,
+    default_folder,
+    json_text,
+    make_folder,
+    one_by_one,
+    shortened,
+    write_settings,
+)
 
 if TYPE_CHECKING:
     from coembed.model.cdvae import CDVAE
@@ -107,19 +113,14 @@ def run_motion(config: MotionConfig) -> MotionResult:
     names = _names(config.frames, folder, config)
     model, task = load_model(config.model, TASK)
     make_folder(folder / PREVIEWS)
-    subjects, records, failures = [], [], []
-    for path, name in zip(config.frames, names, strict=True):
-        start = time.perf_counter()
-        try:
-            subject = _do_frame(path, name, folder, model, task, config)
-        except (PhotoError, DataError) as error:
-            failures.append((path, str(error)))
-            print(f"coembed: {error}", file=sys.stderr)
-            continue
-        subjects.append(subject)
-        records.append(_record(path, subject))
+
+    def do(path: Path, name: str) -> tuple[tuple[Subject, dict[str, Any]], str]:
+        subject = _do_frame(path, name, folder, model, task, config)
         shares = ", ".join(f"{shown.share:.0%}" for shown in subject.motions)
-        print(f"{path}: {len(subject.motions)} motions ({shares}) in {time.perf_counter() - start:.1f} s")
+        return (subject, _record(path, subject)), f"{len(subject.motions)} motions ({shares})"
+
+    made, failures = one_by_one(config.frames, names, do)
+    subjects, records = [subject for subject, _ in made], [record for _, record in made]
     if subjects:
         write_sheets(folder, subjects)
         write_page(folder, subjects, _facts(config))

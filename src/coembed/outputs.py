@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from coembed.errors import ConfigError, PhotoError
+from coembed.errors import ConfigError, DataError, PhotoError
 
+T = TypeVar("T")
 _LONGEST_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
 
 
@@ -45,6 +48,36 @@ def check_inputs_safe(folder: Path, photos: Sequence[Path], own: Collection[str]
             raise ConfigError(
                 f"--out {folder}: the input {photo.name} would be overwritten, expected another folder"
             )
+
+
+def one_by_one(
+    photos: Sequence[Path], names: Sequence[str], do: Callable[[Path, str], tuple[T, str]]
+) -> tuple[list[T], list[tuple[Path, str]]]:
+    """Does photos in turn; one that cannot be done is reported, and the others go on.
+
+    Progress goes to standard output, failures to standard error.
+
+    Args:
+        photos: the inputs.
+        names: one a photo, for its results.
+        do: gives what was made, and that in words.
+
+    Returns:
+        What was made of the photos that could be done, and the others with the reason.
+    """
+    made: list[T] = []
+    failures: list[tuple[Path, str]] = []
+    for path, name in zip(photos, names, strict=True):
+        start = time.perf_counter()
+        try:
+            result, words = do(path, name)
+        except (PhotoError, DataError) as error:
+            failures.append((path, str(error)))
+            print(f"coembed: {error}", file=sys.stderr)
+            continue
+        made.append(result)
+        print(f"{path}: {words} in {time.perf_counter() - start:.1f} s")
+    return made, failures
 
 
 def write_settings(
