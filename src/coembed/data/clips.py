@@ -14,8 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from coembed.data.index import PairIndex
-from coembed.data.photos import LARGEST_CROP, SMALLEST_CROP, PhotoRecipe, crop_of
+from coembed.data.photos import LARGEST_CROP, SMALLEST_CROP, PhotoRecipe, TaskRecipe, seen_in
 from coembed.data.video import Video, open_video, read_frames
 from coembed.data.workers import Item, Pair
 from coembed.errors import PhotoError
@@ -23,7 +22,7 @@ from coembed.imaging import flow
 from coembed.imaging.long_flow import HOPS, Via, frames_wanted, there_and_back
 from coembed.imaging.resize import area_average
 from coembed.tasks.motion import Motion
-from coembed.tasks.task import Layer, get_task
+from coembed.tasks.task import get_task
 
 LONGEST_SIDE = 160
 TOLERANCE = 0.01  # of the frame's longer side, that a trusted point may miss its start by
@@ -32,7 +31,7 @@ _ENOUGH = 0.05  # of a cell's area: less trusted flow than that is no mean of th
 
 
 @dataclass(frozen=True)
-class ClipRecipe:
+class ClipRecipe(TaskRecipe):
     """Conditions and fields of a clip's samples at ``size``, by a task.
 
     Args:
@@ -47,24 +46,12 @@ class ClipRecipe:
         fps: frames a second, where the files do not know better.
     """
 
-    task: str
-    size: tuple[int, int]
     samples: int = 8
     via: Via = "auto"
     min_valid: float = 0.5
     longest_side: int = LONGEST_SIDE
     views: int = 1
     fps: float | None = None
-
-    @property
-    def condition(self) -> Layer:
-        """The task's condition."""
-        return get_task(self.task).condition
-
-    @property
-    def field(self) -> Layer:
-        """The task's field."""
-        return get_task(self.task).field
 
     @property
     def pairs_an_item(self) -> int:
@@ -115,20 +102,15 @@ class ClipRecipe:
             rgb = frames[0].astype(np.float32) / np.float32(255)
             for v in range(self.views):
                 view = f"{name}#{v}" if v else name
-                crop = crop_of(view, valid.shape) if v else (slice(None), slice(None))
-                if valid[crop].mean() < self.min_valid:
+                part = seen_in(view, v, valid)
+                if part.mean() < self.min_valid:
                     unreliable += 1
                     continue
-                condition = area_average(np.ascontiguousarray(rgb[crop]), self.size)
-                part = valid[crop]
+                condition = area_average(seen_in(view, v, rgb), self.size)
                 # Of a smaller frame the same motion is a larger share.
                 share = np.array([valid.shape[1] / part.shape[1], valid.shape[0] / part.shape[0]], np.float32)
-                pairs.append(Pair(view, condition, cells_of(motion[crop] * share, part, self.size)))
+                pairs.append(Pair(view, condition, cells_of(seen_in(view, v, motion) * share, part, self.size)))
         return pairs, {"unreliable motion": unreliable} if unreliable else {}
-
-    def finished(self, index: PairIndex, folder: object) -> PairIndex:
-        """The index unchanged: the task gives the ranges."""
-        return index
 
     @property
     def _moves(self) -> bool:
@@ -140,8 +122,7 @@ class ClipRecipe:
         pairs = []
         for v in range(self.views):
             view = f"{name}#{v}" if v else name
-            crop = crop_of(view, layers[0].shape[:2]) if v else (slice(None), slice(None))
-            condition, field = (np.ascontiguousarray(layer[crop]) for layer in layers)
+            condition, field = (seen_in(view, v, layer) for layer in layers)
             pairs.append(Pair(view, *recipe.average(view, condition, field)))
         return pairs
 

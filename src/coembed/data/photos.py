@@ -53,23 +53,22 @@ def crop_of(name: str, shape: tuple[int, int]) -> tuple[slice, slice]:
     return slices[0], slices[1]
 
 
+def seen_in(name: str, view: int, layer: np.ndarray) -> np.ndarray:
+    """The part of a layer (h, w, ...) that a view shows, contiguous; all of it for view 0."""
+    return np.ascontiguousarray(layer[crop_of(name, layer.shape[:2])]) if view else layer
+
+
 @dataclass(frozen=True)
-class PhotoRecipe:
-    """Condition and field of one photo at ``size``, by a task.
+class TaskRecipe:
+    """What recipes that split by a task have in common.
 
     Args:
         task: a registered name, or ``"module:Class"``.
-        size: (h, w) of both layers; photos of another shape are squeezed to it.
-        max_pixels: larger photos are skipped, before decoding.
-        views: pairs a photo; those after the first are crops of it (see ``crop_of``).
-        working_size: the photo's longer side is at most this when it is split; None: as the task says.
+        size: (h, w) of both layers.
     """
 
     task: str
     size: tuple[int, int]
-    max_pixels: int = 64_000_000
-    views: int = 1
-    working_size: int | None = None
 
     @property
     def condition(self) -> Layer:
@@ -80,6 +79,27 @@ class PhotoRecipe:
     def field(self) -> Layer:
         """The task's field."""
         return get_task(self.task).field
+
+    def finished(self, index: PairIndex, folder: Path) -> PairIndex:
+        """The index unchanged: the task gives the ranges."""
+        return index
+
+
+@dataclass(frozen=True)
+class PhotoRecipe(TaskRecipe):
+    """Condition and field of one photo at ``size``, by a task.
+
+    Args:
+        task: a registered name, or ``"module:Class"``.
+        size: (h, w) of both layers; photos of another shape are squeezed to it.
+        max_pixels: larger photos are skipped, before decoding.
+        views: pairs a photo; those after the first are crops of it (see ``crop_of``).
+        working_size: the photo's longer side is at most this when it is split; None: as the task says.
+    """
+
+    max_pixels: int = 64_000_000
+    views: int = 1
+    working_size: int | None = None
 
     def options(self) -> dict[str, Any]:
         """What else decides the numbers."""
@@ -104,9 +124,7 @@ class PhotoRecipe:
         if not item.view:
             _last_layers.cache_clear()  # the file may have changed since an earlier run in this process
         condition, field = _last_layers(self, item.paths[0], item.name.removesuffix(f"#{item.view}"))
-        if item.view:
-            crop = crop_of(item.name, condition.shape[:2])
-            condition, field = np.ascontiguousarray(condition[crop]), np.ascontiguousarray(field[crop])
+        condition, field = (seen_in(item.name, item.view, layer) for layer in (condition, field))
         return self.average(item.name, condition, field)
 
     def layers(self, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -126,10 +144,6 @@ class PhotoRecipe:
     def average(self, name: str, condition: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both layers as area means over ``size`` cells."""
         return area_average(condition, self.size), area_average(field, self.size)
-
-    def finished(self, index: PairIndex, folder: Path) -> PairIndex:
-        """The index unchanged: the task gives the ranges."""
-        return index
 
 
 @lru_cache(maxsize=1)

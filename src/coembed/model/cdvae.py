@@ -105,7 +105,7 @@ class CDVAE(Scaled):
                 noise = streams.normal(count, self._noise_size).flatten(0, 1).to(xc.device)
                 if leading:
                     first = self._noise_size_condition + 1  # the tie's first number picks the component
-                    noise[:, first + leading : max(first + leading, first + self.tie.sizes[0])] = 0
+                    noise[:, first + leading : first + self.tie.sizes[0]] = 0
                 index = torch.arange(batch, device=xc.device).repeat(count)
                 fields = self._draw(xc, mean, features, fixed, noise, index, temperatures)
                 parts.append(fields.view(count, batch, *self.config.field_shape))
