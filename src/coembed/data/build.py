@@ -29,7 +29,7 @@ from coembed.data.index import (
     write_shard,
 )
 from coembed.data.progress import Progress
-from coembed.data.workers import Item, Made, MakesSeveral, Recipe, make_chunks
+from coembed.data.workers import Item, Made, Recipe, make_chunks
 from coembed.errors import DataError, PhotoError
 
 _CHUNK = 16  # photos a message between processes: small beside a shard, large beside the cost of a message
@@ -93,8 +93,9 @@ def build_store(
     """
     start = time.monotonic()
     channels = recipe.condition.channels + recipe.field.channels
-    several = recipe.pairs_an_item if isinstance(recipe, MakesSeveral) else 1
-    rows = max(1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // several)
+    rows = max(
+        1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // recipe.pairs_an_item
+    )
     blocks = [items[i : i + rows] for i in range(0, len(items), rows)]
     folder.mkdir(parents=True, exist_ok=True)
     if options.strict:
@@ -110,9 +111,8 @@ def build_store(
         if not complete:
             resume.begin(folder, recorded, done)
             before = sum(_photos(blocks[n]) for n in done)
-            unit = recipe.unit if isinstance(recipe, MakesSeveral) else "photos"
             with (
-                Progress(folder.name, _photos(items), done=before, unit=unit) as progress,
+                Progress(folder.name, _photos(items), done=before, unit=recipe.unit) as progress,
                 closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
             ):
                 for n, block in made:
@@ -157,7 +157,7 @@ def _make_blocks(
 ) -> Generator[tuple[int, resume.Block], None, None]:
     """Makes the blocks that are not done, in order, and writes their shards."""
     todo = [n for n in range(len(blocks)) if n not in done]
-    length = max(1, _CHUNK // recipe.pairs_an_item) if isinstance(recipe, MakesSeveral) else _CHUNK
+    length = max(1, _CHUNK // recipe.pairs_an_item)
     chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]
     parts: list[Made] = []
     seen = 0

@@ -78,14 +78,7 @@ class ClipRecipe(TaskRecipe):
             options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
         return options
 
-    def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
-        """The first pair of a clip; preparation asks for all at once (``make_several``)."""
-        pairs, _ = self.make_several(item)
-        if not pairs:
-            raise PhotoError(f"{item.paths[0]}: no part of it has motion that can be trusted")
-        return pairs[0].condition, pairs[0].field
-
-    def make_several(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
+    def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
         """The pairs of a clip, named ``clip.avi@0``, ``clip.avi@0#1``, ..., from one pass through its frames.
 
         Raises:

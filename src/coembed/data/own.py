@@ -14,14 +14,14 @@ import numpy as np
 from coembed.data.folder import Found, describe, find_files
 from coembed.data.index import PairIndex, Skipped
 from coembed.data.layer_files import LAYER_SUFFIXES, read_layer
-from coembed.data.workers import Item
+from coembed.data.workers import Item, OnePairAnItem
 from coembed.errors import ConfigError, DataError, PhotoError
 from coembed.imaging.resize import area_average
 from coembed.tasks.task import Layer
 
 
 @dataclass(frozen=True)
-class OwnRecipe:
+class OwnRecipe(OnePairAnItem):
     """Condition and field of one pair of files.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from coembed.data.index import PairIndex
-from coembed.data.workers import Item
+from coembed.data.workers import Item, OnePairAnItem
 from coembed.imaging.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
 from coembed.tasks.task import Layer, get_task, settings_of, split_layers, working_size_of
@@ -86,7 +86,7 @@ class TaskRecipe:
 
 
 @dataclass(frozen=True)
-class PhotoRecipe(TaskRecipe):
+class PhotoRecipe(OnePairAnItem, TaskRecipe):
     """Condition and field of one photo at ``size``, by a task.
 
     Args:

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,6 +29,14 @@ class Item:
     name: str
     paths: tuple[str, ...]
     view: int = 0
+
+
+class Pair(NamedTuple):
+    """A pair's name, and both layers, (h, w, c) float32."""
+
+    name: str
+    condition: np.ndarray
+    field: np.ndarray
 
 
 class Recipe(Protocol):
@@ -58,32 +66,6 @@ class Recipe(Protocol):
         """All, beyond task, size and layers, that decides the numbers; JSON values."""
         ...
 
-    def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
-        """Condition and field, each (h, w, c) float32 at ``size``.
-
-        Raises:
-            PhotoError: the photo cannot be read; it is skipped.
-            DataError: the user's data is wrong; preparation stops.
-        """
-        ...
-
-    def finished(self, index: PairIndex, folder: Path) -> PairIndex:
-        """The index as it is written, e.g. with ranges measured over the finished shards."""
-        ...
-
-
-class Pair(NamedTuple):
-    """One pair of an item that gives several: its name, and both layers (h, w, c) float32."""
-
-    name: str
-    condition: np.ndarray
-    field: np.ndarray
-
-
-@runtime_checkable
-class MakesSeveral(Protocol):
-    """What a recipe has besides if an item (a clip) gives several pairs; ``make`` is not asked then."""
-
     @property
     def pairs_an_item(self) -> int:
         """At most so many."""
@@ -94,14 +76,40 @@ class MakesSeveral(Protocol):
         """Plural noun of the items, for the progress shown."""
         ...
 
-    def make_several(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
-        """The pairs in order, and what was left out on purpose: counts by reason.
+    def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
+        """The pairs of an item in order, and what was left out on purpose: counts by reason.
 
         Raises:
             PhotoError: the item cannot be used; it is skipped.
             DataError: the user's data is wrong; preparation stops.
         """
         ...
+
+    def finished(self, index: PairIndex, folder: Path) -> PairIndex:
+        """The index as it is written, e.g. with ranges measured over the finished shards."""
+        ...
+
+
+class OnePairAnItem:
+    """What the recipes of photos have in common: an item, which may be a view of a photo, gives one pair."""
+
+    @property
+    def pairs_an_item(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def unit(self) -> str:
+        """Of the progress shown."""
+        return "photos"
+
+    def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
+        """Condition and field, each (h, w, c) float32 at the recipe's size."""
+        raise NotImplementedError
+
+    def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
+        """The one pair."""
+        return [Pair(item.name, *self.make(item))], {}
 
 
 class Made(NamedTuple):
@@ -179,11 +187,8 @@ def make_chunk(recipe: Recipe, items: Sequence[Item], dtype: Dtype) -> Made:
     left_out: Counter[str] = Counter()
     for item in items:
         try:
-            if isinstance(recipe, MakesSeveral):
-                pairs, lacking = recipe.make_several(item)
-                left_out.update(lacking)
-            else:
-                pairs = [Pair(item.name, *recipe.make(item))]
+            pairs, lacking = recipe.pairs_of(item)
+            left_out.update(lacking)
         except PhotoError as error:
             if item.view:  # listed with the whole photo
                 continue
