@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from machine import describe
 from torch import Tensor
 
 from coembed.baselines.linear_gaussian import LinearGaussian
@@ -183,7 +182,7 @@ def _measure(
 def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, arguments: Namespace) -> None:
     first = evaluations[0]
     reference = next((e for e in evaluations if e.name == NEAREST), None)
-    machine = _machine()
+    machine = describe()
     data = {
         "format": "coembed-quality",
         "version": 1,
@@ -216,24 +215,6 @@ def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, argument
 
 def _digest(store: PairStore) -> str:
     return hashlib.sha256("".join(s.sha256 for s in store.index.shards).encode()).hexdigest()
-
-
-def _machine() -> dict[str, object]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
 
 
 if __name__ == "__main__":

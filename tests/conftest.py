@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -50,3 +51,25 @@ def tiny(monkeypatch) -> Tiny:
     """A tiny model of a kind that can be saved and loaded while the test runs."""
     monkeypatch.setitem(hub._KINDS, "tiny", (Tiny.__module__, "Tiny", "TinyConfig"))
     return Tiny(TinyConfig()).eval()
+
+
+class Page(HTMLParser):
+    """Every reference of a page, its tags and its text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.found, self.tags, self.text = [], set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.found += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def parse_page():
+    """Text of a page to its ``Page``."""
+    return Page

@@ -2,7 +2,6 @@ import dataclasses
 import hashlib
 import json
 import os
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,22 +25,6 @@ def make(path: Path, size=(40, 30), **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return path
-
-
-class Links(HTMLParser):
-    """Every reference of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.tags, self.text = [], set(), ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.found += [value for name, value in attrs if name in ("href", "src")]
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def test_one_photo_gives_versions_sheet_page_and_settings(model, tmp_path):
@@ -136,12 +119,12 @@ def test_options_outside_their_range_are_refused_at_once(options, message):
         EditConfig((Path("x.jpg"),))
 
 
-def test_the_page_is_whole_offline_and_safe_for_odd_names(model, tmp_path):
+def test_the_page_is_whole_offline_and_safe_for_odd_names(model, tmp_path, parse_page):
     name = "a #1 100% <b>&\"q' ?x=é"
     photo = make(tmp_path / f"{name}.png")
     result = run_batch(ResaturateConfig((photo,), n=2, model=model, out=tmp_path / "out"))
     page = (result.folder / "index.html").read_text(encoding="utf-8")
-    links = Links(page)
+    links = parse_page(page)
     assert links.tags.isdisjoint({"script", "link", "b>&\"q'"})
     assert "http:" not in page and "https:" not in page and "url(" not in page
     assert f"{name}.png" in links.text
@@ -151,12 +134,12 @@ def test_the_page_is_whole_offline_and_safe_for_odd_names(model, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names of arbitrary bytes")
-def test_a_name_that_is_not_unicode_and_one_that_is_too_long_work(model, tmp_path):
+def test_a_name_that_is_not_unicode_and_one_that_is_too_long_work(model, tmp_path, parse_page):
     odd = make(tmp_path / "plain.png").rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     long = make(tmp_path / ("x" * 250 + ".png"))
     result = run_batch(ResaturateConfig((odd, long), n=1, model=model, out=tmp_path / "out"))
     assert not result.failures
-    for link in Links((result.folder / "index.html").read_text(encoding="utf-8")).found:
+    for link in parse_page((result.folder / "index.html").read_text(encoding="utf-8")).found:
         assert (result.folder / unquote(link)).is_file()
 
 

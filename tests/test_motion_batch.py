@@ -1,6 +1,5 @@
 import hashlib
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -40,22 +39,6 @@ def make(path: Path, size=(64, 48), channels=3) -> Path:
     return path
 
 
-class Links(HTMLParser):
-    """Every reference of a page, its tags and its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.tags, self.text = [], set(), ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.found += [value for name, value in attrs if name in ("href", "src")]
-
-    def handle_data(self, data):
-        self.text += data
-
-
 def test_a_frame_gives_pictures_flows_animations_page_and_settings(model, tmp_path):
     frame, out = make(tmp_path / "a.png"), tmp_path / "out"
     result = run_motion(MotionConfig((frame,), n=2, seed=3, model=model, out=out, **FAST))
@@ -78,12 +61,12 @@ def test_a_frame_gives_pictures_flows_animations_page_and_settings(model, tmp_pa
     assert sum(s["share"] for s in record["samples"]) == pytest.approx(1)
 
 
-def test_the_page_is_whole_offline_and_says_shares_as_per_cent(model, tmp_path):
+def test_the_page_is_whole_offline_and_says_shares_as_per_cent(model, tmp_path, parse_page):
     name = "a #1 100% <b>&\"q' ?x=é"
     frame = make(tmp_path / f"{name}.png")
     result = run_motion(MotionConfig((frame,), n=2, model=model, out=tmp_path / "out", **FAST))
     page = (result.folder / "index.html").read_text(encoding="utf-8")
-    links = Links(page)
+    links = parse_page(page)
     assert links.tags.isdisjoint({"script", "link", "b>&\"q'"})
     assert "http:" not in page and "https:" not in page and "url(" not in page
     assert f"{name}.png" in links.text
@@ -94,13 +77,13 @@ def test_the_page_is_whole_offline_and_says_shares_as_per_cent(model, tmp_path):
         assert link.startswith("./") and (result.folder / unquote(link)).is_file(), link
 
 
-def test_animations_and_flows_can_be_left_out_or_be_gifs(model, tmp_path):
+def test_animations_and_flows_can_be_left_out_or_be_gifs(model, tmp_path, parse_page):
     frame = make(tmp_path / "a.png")
     bare = run_motion(
         MotionConfig((frame,), n=1, model=model, out=tmp_path / "bare", animation="none", flo=False, **FAST)
     )
     assert {p.suffix for p in bare.folder.glob("a-*")} == {".jpg", ".png"}
-    for link in Links((bare.folder / "index.html").read_text()).found:
+    for link in parse_page((bare.folder / "index.html").read_text()).found:
         assert (bare.folder / unquote(link)).is_file()
     gif = run_motion(MotionConfig((frame,), n=1, model=model, out=tmp_path / "gif", animation="gif", **FAST))
     with Image.open(gif.folder / "a-1.gif") as image:
