@@ -49,7 +49,7 @@ class Peer(nn.Module):
 
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
-        """Takes mean and deviation of every channel from training pairs (batch, c, h, w); call once, at first."""
+        """Takes mean and deviation of every channel from training pairs (batch, c, h, w), before any step."""
         for layer, values in (("condition", condition), ("field", field)):
             deviation, mean = torch.std_mean(values, (0, 2, 3))
             getattr(self, f"{layer}_mean").copy_(mean[:, None, None])
@@ -65,7 +65,7 @@ class Peer(nn.Module):
         return field * self.field_deviation + self.field_mean
 
     def loss(self, condition: Tensor, field: Tensor, *, generator: torch.Generator, fraction: float) -> Tensor:
-        """What training minimises, a pair: (batch,), comparable among fractions or not.
+        """What training minimises, (batch,): its mean is taken.
 
         Args:
             condition: (batch, c, h, w), standardised.
@@ -76,7 +76,7 @@ class Peer(nn.Module):
         raise NotImplementedError
 
     def draw(self, condition: Tensor, n: int, noise: Noise) -> Tensor:
-        """n fields a condition, standardised: (n * batch, c, h, w), row k * batch + i is sample k of condition i.
+        """n fields a condition, (n * batch, c, h, w), standardised; row k * batch + i: sample k of condition i.
 
         Args:
             condition: (batch, c, h, w), standardised; what depends on it alone is worth computing once.
