@@ -24,7 +24,7 @@ from coembed.sampling import Streams
 # Channels, strides and kernels of a tower: an eighth of the field's size at the end.
 _CHANNELS, _STRIDES, _KERNELS = (32, 64, 128, 128, 256), (1, 2, 2, 2, 1), (5, 5, 3, 3, 3)
 _LOG_VAR_BOUNDS = (-8.0, 4.0)
-_CHUNK_VALUES = 2**21  # field values drawn at a time: bounds memory, changes no sample
+_CHUNK_VALUES = 2**16  # field values drawn at a time: stays near the caches, changes no sample
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,14 @@ class CVAE(nn.Module):
                 noise = streams.normal(count, code + pixels).flatten(0, 1).to(condition.device)
                 index = torch.arange(batch, device=condition.device).repeat(count)
                 z = Gaussian(prior.mean[index], prior.log_var[index]).sample(noise[:, :code])  # type: ignore[union-attr]
-                drawn = self._pixels(features, z, index)
-                field = drawn.mean if not pixels else drawn.sample(noise[:, code:].view_as(drawn.mean))
-                parts.append(self.field_scaling.natural(field).view(count, batch, *shape))
+                fields = []
+                for places in torch.arange(len(z)).split(max(1, _CHUNK_VALUES // math.prod(shape))):
+                    drawn = self._pixels(features, z[places], index[places])
+                    field = drawn.mean
+                    if pixels:
+                        field = drawn.sample(noise[places, code:].view_as(field))
+                    fields.append(self.field_scaling.natural(field))
+                parts.append(torch.cat(fields).view(count, batch, *shape))
             fields = torch.cat(parts) if parts else condition.new_zeros(n, batch, *shape)
             return fields.clamp(*self.config.clip) if self.config.clip else fields
         finally:

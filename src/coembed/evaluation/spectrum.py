@@ -43,7 +43,7 @@ def power(fields: Tensor) -> dict[int, Tensor]:
             inside &= frequency <= 1 / shortest
         finest = False  # the finest band takes what is finer still, along diagonals
         if bool(inside.any()):
-            found[shortest] = squared[:, inside].sum(1) / (height * width)
+            found[shortest] = squared.flatten(1) @ inside.flatten().to(squared) / (height * width)
     return found
 
 
@@ -54,13 +54,10 @@ def band_power(samples: Tensor, truth: Tensor) -> dict[int, tuple[Tensor, Tensor
         samples: (n, batch, c, h, w).
         truth: (batch, c, h, w).
     """
-    count = check_samples(samples, truth)
+    check_samples(samples, truth)
     of_truth = power(truth)
-    total = {band: torch.zeros_like(values) for band, values in of_truth.items()}
-    for sample in samples:
-        for band, values in power(sample).items():
-            total[band] += values
-    return {band: (total[band] / count, of_truth[band]) for band in of_truth}
+    means = [{band: values.mean() for band, values in power(samples[:, i]).items()} for i in range(len(truth))]
+    return {band: (torch.stack([m[band] for m in means]), of_truth[band]) for band in of_truth}
 
 
 def _cosines(size: int) -> Tensor:

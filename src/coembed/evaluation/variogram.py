@@ -48,15 +48,25 @@ def variogram_score(
     total = torch.zeros(len(truth), dtype=torch.float64, device=truth.device)
     for i in range(len(truth)):
         for lag, axis in fitting:
-            observed = _difference(truth[i], lag, axis, power)
-            drawn = _difference(samples[:, i], lag, axis, power)
-            variance, mean = torch.var_mean(drawn, dim=0, correction=1 if fair else 0)
+            observed = _power(_difference(truth[i], lag, axis), power).double()
+            apart = _difference(samples[:, i], lag, axis)
+            if power == 0.5:  # the root's square is at hand
+                second, mean = apart.mean(0).double(), apart.sqrt_().mean(0).double()
+            else:
+                drawn = _power(apart, power)
+                mean, second = drawn.mean(0).double(), drawn.square_().mean(0).double()
             squared = (mean - observed).square()
-            total[i] += (squared - variance / count if fair else squared).mean()
+            if fair:
+                # Of the variance only a count-th is taken off: float32 means are exact enough for it.
+                squared = squared - (second - mean.square()).clamp_(min=0) / (count - 1)
+            total[i] += squared.mean()
     return (total / len(fitting)).float()
 
 
-def _difference(fields: Tensor, lag: int, axis: int, power: float) -> Tensor:
+def _difference(fields: Tensor, lag: int, axis: int) -> Tensor:
     size = fields.shape[axis]
-    apart = (fields.narrow(axis, lag, size - lag) - fields.narrow(axis, 0, size - lag)).abs_()
-    return (apart.sqrt_() if power == 0.5 else apart.pow_(power)).double()
+    return (fields.narrow(axis, lag, size - lag) - fields.narrow(axis, 0, size - lag)).abs_()
+
+
+def _power(apart: Tensor, power: float) -> Tensor:
+    return apart.sqrt_() if power == 0.5 else apart.pow_(power)

@@ -24,7 +24,7 @@ from coembed.model.scaling import Scaled
 from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
-_CHUNK_VALUES = 2**21  # field values drawn at a time: bounds memory (to 0.5 GB or so), changes no sample
+_CHUNK_VALUES = 2**18  # field values drawn at a time: bounds memory, stays near the caches, changes no sample
 _START_ROWS = 60_000
 
 
