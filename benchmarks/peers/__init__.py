@@ -1,1 +1,1 @@
-"""What a user would pick instead of CoEmbed. With ``benchmarks/`` on the path: ``from peers.peer import Peer``."""
+"""What a user would pick instead of CoEmbed. With ``benchmarks/`` on the path: ``import peers.peer``."""

@@ -28,11 +28,20 @@ class Peer(nn.Module):
     Args:
         condition_shape: (channels, height, width) of the condition.
         field_shape: the same of the field; height and width as the condition's.
+
+    Attributes:
+        name: in tables.
+        batch_size: pairs a step.
+        learning_rate: highest of AdamW.
+        settings: ways to sample that are scored apart: their names, and what to set on the trained peer.
+        limited: sampling is so slow that fewer photos are scored.
     """
 
     name: ClassVar[str]
     batch_size: ClassVar[int] = 128
     learning_rate: ClassVar[float] = 1e-3
+    settings: ClassVar[dict[str, dict[str, object]]] = {"": {}}
+    limited: ClassVar[bool] = False
 
     condition_mean: Tensor
     condition_deviation: Tensor

@@ -1,4 +1,4 @@
-"""The peers lie beside the package, in ``benchmarks/``: ``from peers.flow import Flow`` works in these tests."""
+"""The peers lie beside the package, in ``benchmarks/``: with it on the path, ``import peers.flow``."""
 
 import sys
 from pathlib import Path
