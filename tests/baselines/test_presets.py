@@ -94,7 +94,7 @@ def test_a_saved_one_draws_as_the_sampler_it_was_fitted_as(simple, tmp_path, pre
     train, val = (PairStore.open(simple / split) for split in ("train", "val"))
     condition, field = val.condition(slice(None)), val.field(slice(None))
     if preset == "nearest":
-        fitted = NearestNeighbours.fit(train, smoothing=1.0)
+        fitted = NearestNeighbours.fit(train, smoothing=model.config.smoothing)
     else:
         fitted = LinearGaussian.fit(train)
         wanted = fitted.log_prob(condition, field)
@@ -124,11 +124,10 @@ def test_likeness_in_feature_space_looks_at_the_features_alone(simple):
 
 def test_a_space_without_its_source_and_a_matrix_of_other_pairs_are_refused(simple, tmp_path):
     arguments = ["--pairs", str(simple), "--out", str(tmp_path / "run")]
-    for preset, message in (("nearest-codes", "--model source=RUN"), ("nearest-features", "FEATURES.npy")):
-        with pytest.raises(ConfigError, match=message):
-            run_train(parse_train([*arguments, "--preset", preset]))
-        for path in (tmp_path / "run").iterdir():
-            path.unlink()
+    with pytest.raises(ConfigError, match="--model source=RUN"):
+        run_train(parse_train([*arguments, "--preset", "nearest-codes"]))
+    for path in (tmp_path / "run").iterdir():
+        path.unlink()
     np.save(tmp_path / "few.npy", np.zeros((3, 2), np.float32))
     few = ["--preset", "nearest-features", "--model", f"source={tmp_path / 'few.npy'}"]
     with pytest.raises(DataError, match=r"shape \(3, 2\), expected \(64, d\)"):

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from coembed.baselines.guidance_space import guidance_features
 from coembed.baselines.nearest import NearestNeighbours
 from coembed.baselines.pairs import Pairs, TensorPairs, as_pairs, chunks
 from coembed.baselines.scaling import Scaling, check_layer
+from coembed.baselines.smoothing import choose_smoothing
 from coembed.baselines.stored import Dtype, Shape, dtype_of, hold
 from coembed.errors import ConfigError, DataError
 from coembed.model.config import CDVAEConfig, RegressionConfig
@@ -39,8 +41,10 @@ class NearestConfig:
         field_shape: the same of the field.
         space: likeness is the distance of the ``condition``s, of guidance ``features`` predicted from them, or
             of a co-embedding model's condition ``codes``.
-        smoothing: standard deviation in pixels of the Gaussian that smooths every field; the paper gives none.
-        source: for fitting only: the feature matrix (.npy, a row a training pair) or the model's folder.
+        smoothing: standard deviation in pixels of the Gaussian that smooths every field; None, which the paper
+            leaves open, too: chosen by fitting (see ``choose_smoothing``).
+        source: for fitting only: the feature matrix (.npy, a row a training pair; without, guidance's own
+            features of prepared pairs) or the model's folder.
         count: pairs held; set by fitting.
         width: length of a feature or code vector; set by fitting.
         key_dtype: in which keys are held; set by fitting.
@@ -51,7 +55,7 @@ class NearestConfig:
     condition_shape: Shape
     field_shape: Shape
     space: Literal["condition", "features", "codes"] = "condition"
-    smoothing: float = 1.0
+    smoothing: float | None = None
     source: str = ""
     count: int = 0
     width: int = 0
@@ -60,7 +64,7 @@ class NearestConfig:
     encoder: CDVAEConfig | None = None
 
     def __post_init__(self):
-        if not 0 <= self.smoothing < math.inf:
+        if self.smoothing is not None and not 0 <= self.smoothing < math.inf:
             raise ConfigError(f"smoothing: got {self.smoothing} px, expected 0 or more")
 
     @property
@@ -105,7 +109,7 @@ class NearestModel(nn.Module):
         if config.space == "codes":
             return cls.with_codes(config, found, _load_model(config))
         if config.space == "features":
-            return cls.with_features(config, found, _load_features(config.source))
+            return cls.with_features(config, found, _features(config.source, found))
         return cls._filled(config, found, hold(found, found.condition), {})
 
     @classmethod
@@ -155,7 +159,7 @@ class NearestModel(nn.Module):
         check_layer(condition, self.config.condition_shape, "condition")
         if self._search is None:  # its norms are quicker to compute than to read
             self._search = NearestNeighbours.fit(TensorPairs(self.keys, self.field))
-        search = self._search.smoothed(self.config.smoothing)
+        search = self._search.smoothed(self.config.smoothing or 0.0)
         return search.sample(self._embed(condition), n, generator=generator)
 
     @torch.no_grad()
@@ -177,8 +181,13 @@ class NearestModel(nn.Module):
             key_dtype=dtype_of(keys),
             field_dtype=dtype_of(field),
         )
+        keys = keys.view(len(pairs), *config.key_shape)
+        if config.smoothing is None:
+            search = NearestNeighbours.fit(TensorPairs(keys, field))
+            chosen = choose_smoothing(search, getattr(pairs, "names", None))
+            config = dataclasses.replace(config, smoothing=chosen)
         model = cls(config)
-        model.load_state_dict({**state, "keys": keys.view(len(pairs), *config.key_shape), "field": field})
+        model.load_state_dict({**state, "keys": keys, "field": field})
         return model.eval()
 
 
@@ -227,9 +236,13 @@ def _load_model(config: NearestConfig) -> CDVAE:
     return model
 
 
-def _load_features(source: str) -> Tensor:
+def _features(source: str, pairs: Pairs) -> Tensor:
+    from coembed.data.shards import PairStore
+
     if not source:
-        raise ConfigError("source: got none, expected a feature matrix: --model source=FEATURES.npy")
+        if not isinstance(pairs, PairStore):
+            raise ConfigError("source: got none, expected a feature matrix: --model source=FEATURES.npy")
+        return guidance_features(pairs)
     try:
         found = np.load(Path(source), allow_pickle=False)
     except (OSError, ValueError) as error:
