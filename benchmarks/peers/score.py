@@ -1,0 +1,146 @@
+"""Scores and times one row after the other; what is done is kept, and read again if nothing has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coembed.config import read_json, write_json
+from coembed.data.progress import Progress
+from coembed.data.shards import PairStore
+from coembed.evaluation.evaluate import evaluate
+from coembed.evaluation.report import Evaluation
+from coembed.sampling import Sampler
+from peers.rows import Row, digest
+
+METRICS_VERSION = 1  # raise it when scores or timing change: kept results are then measured again
+TIMED_PHOTOS, TIMED_SAMPLES, ROUNDS = 2, 100, 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How rows are scored.
+
+    Attributes:
+        limit: validation pairs, from the first.
+        slow_limit: the same of a row that is limited.
+        samples: drawn for each.
+        seed: of every draw.
+        cache: folder where finished rows are kept.
+    """
+
+    limit: int
+    slow_limit: int
+    samples: int
+    seed: int
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Timing:
+    """CPU milliseconds of one thread a field, the fastest of some rounds that alternate with the reference."""
+
+    own: float
+    reference: float | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A row with its scores."""
+
+    row: Row
+    evaluation: Evaluation
+    timing: Timing
+
+
+def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> Scored:
+    """Scores and times a row, or reads what an earlier call found.
+
+    Args:
+        row: what to score.
+        val: pairs that no row was trained on.
+        reference: timed beside it; may be the row itself.
+        options: how.
+    """
+    field = val.index.field
+    key: dict[str, Any] = {
+        "metrics": METRICS_VERSION,
+        "name": row.name,
+        "identity": row.identity,
+        "reference": reference.identity if reference else None,
+        "val": digest(val),
+        "limit": min(options.slow_limit if row.limited else options.limit, len(val)),
+        "samples": options.samples,
+        "seed": options.seed,
+    }
+    stem = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    scores, times = options.cache / f"{stem}.json", options.cache / f"{stem}-time.json"
+    sampler = None
+    if not scores.exists():
+        sampler = row.build()
+        options.cache.mkdir(parents=True, exist_ok=True)
+        with Progress(row.name, key["limit"], unit="photos") as progress:
+            found = evaluate(
+                sampler,
+                val,
+                name=row.name,
+                limit=key["limit"],
+                samples=options.samples,
+                seed=options.seed,
+                clip=(field.low, field.high),
+                vector=field.vector,
+                progress=progress.advance,
+            )
+        found.save(scores)
+    if not times.exists():
+        sampler = sampler or row.build()
+        other = reference.build() if reference and reference is not row else None
+        timing = time_beside(sampler, other, val.condition(slice(0, TIMED_PHOTOS)))
+        write_json(
+            times, {"own": timing.own, "reference": timing.reference, "seconds": row.seconds, "key": key}
+        )
+    kept = read_json(times)
+    row.seconds = kept["seconds"]
+    reference_time = kept["own"] if reference is row else kept["reference"]
+    return Scored(row, Evaluation.load(scores), Timing(kept["own"], reference_time))
+
+
+def time_beside(sampler: Sampler, reference: Sampler | None, condition: Tensor) -> Timing:
+    """Times both in turn in one process, so that a busy machine slows both.
+
+    Args:
+        sampler: what is timed.
+        reference: what is timed between its rounds, if anything.
+        condition: (batch, c, h, w); ``TIMED_SAMPLES`` fields are drawn for each.
+    """
+    timed = [s for s in (sampler, reference) if s is not None]
+    best = [float("inf")] * len(timed)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for one in timed:
+            one.sample(condition[:1], 1, generator=0)
+        for _ in range(ROUNDS):
+            for index, one in enumerate(timed):
+                begun = time.process_time()
+                one.sample(condition, TIMED_SAMPLES, generator=0)
+                spent = (time.process_time() - begun) / (TIMED_SAMPLES * len(condition))
+                best[index] = min(best[index], 1000 * spent)
+    finally:
+        torch.set_num_threads(before)
+    return Timing(best[0], best[1] if reference is not None else None)
+
+
+def first(evaluation: Evaluation, count: int) -> Evaluation:
+    """The scores of the first photos alone: what scoring only those would have given."""
+    if count >= evaluation.conditions:
+        return evaluation
+    values = {key: column[:count] for key, column in evaluation.values.items()}
+    return replace(evaluation, conditions=count, names=evaluation.names[:count], values=values, sets={})
