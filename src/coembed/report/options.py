@@ -29,7 +29,7 @@ class Budget:
 
 BUDGETS = {
     "quick": Budget(minutes=1.25, limit=150, particles=10, density_limit=64, scores="full"),
-    "full": Budget(minutes=60.0, limit=1000, particles=100, density_limit=500, scores="full"),
+    "full": Budget(minutes=60.0, limit=1000, particles=50, density_limit=200, scores="full"),
 }
 
 
@@ -51,8 +51,10 @@ class ReproduceConfig:
     """quick: about 20 minutes on 2 cores in all; full: an hour a model."""
     runs: str | None = None
     """Folder of trained models to use and to add to, RUNS/FOLDER/METHOD; by default OUT/runs."""
+    originals: tuple[str, ...] = ()
+    """Folders of the photos that the held-out pairs were made of: figures then show those photos, edited."""
     methods: tuple[str, ...] = ()
-    """Only these methods, by preset (nearest is always there: it is what ratios are to); by default all."""
+    """Only these methods (nearest is always there: it is what ratios are to); by default all but regression."""
     minutes: float | None = None
     """Minutes of training a learned model and folder of pairs, in place of the budget's."""
     batch_size: int = 256
@@ -84,9 +86,14 @@ class ReproduceConfig:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """Presets in the order of the tables."""
-        wanted = {*self.methods, REFERENCE} if self.methods else set(METHODS)
+        """Methods in the order of the tables."""
+        wanted = {*self.methods, REFERENCE} if self.methods else {m for m in METHODS if METHODS[m].usual}
         return tuple(m for m in METHODS if m in wanted)
+
+    @property
+    def encoder(self) -> str | None:
+        """The method in whose codes ``nearest-codes`` looks: the last co-embedding model of those chosen."""
+        return next((m for m in reversed(self.chosen) if METHODS[m].codes), None)
 
     def work(self) -> Budget:
         """The budget with the options of its own, minutes shared among the folders of pairs."""
@@ -104,25 +111,47 @@ class Method:
         label: as the paper calls it, or in our words.
         color: in every figure.
         paper: its row in the paper's tables, if it has one.
-        trained: has training steps (else it is fitted at once).
+        kind: ``trained`` by steps; ``fitted`` in closed form and saved; ``held``: made of the training fields
+            themselves, in seconds, whenever it is wanted, and never saved.
+        preset: of ``coembed train``, if it is not the method's own name.
+        options: of the preset, where they are not its own.
+        codes: it is a co-embedding model, whose codes others may look into.
+        shown: in the figure of methods side by side.
+        usual: in a report that names no methods.
     """
 
     label: str
     color: str
     paper: str | None = None
-    trained: bool = True
+    kind: Literal["trained", "fitted", "held"] = "trained"
+    preset: str | None = None
+    options: tuple[tuple[str, float], ...] = ()
+    codes: bool = False
+    shown: bool = True
+    usual: bool = True
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has training steps."""
+        return self.kind == "trained"
 
 
 REFERENCE = "nearest"
 METHODS = {
-    "nearest": Method("NN", "#7f7f7f", "NN", trained=False),
-    "random": Method("random fields", "#c4c4c4", trained=False),
-    "linear-gaussian": Method("linear-Gaussian", "#8c6d46", trained=False),
+    "nearest": Method("NN", "#6f6f6f", "NN", "held"),
+    "nearest-unsmoothed": Method(
+        "NN, not smoothed", "#9b9b9b", kind="held", preset="nearest", options=(("smoothing", 0.0),), shown=False
+    ),
+    "nearest-features": Method("NN, guidance space", "#8f7aa8", kind="held", shown=False),
+    "nearest-codes": Method("NN, code space", "#b59bc9", kind="held", shown=False),
+    "random": Method("random fields", "#c9c9c9", kind="held"),
+    "regression": Method("regression", "#c2a878", shown=False, usual=False),
+    "linear-gaussian": Method("linear-Gaussian", "#8c6d46", kind="fitted"),
     "cvae": Method("CVAE", "#f2a541", "CVAE"),
     "cvae-plus": Method("CVAE-plus", "#d1571c"),
-    "paper-shallow": Method("Shallow", "#9ecae1", "Shallow"),
-    "paper-gauss": Method("Gauss", "#5ba3d0", "Gauss"),
-    "paper-mdn4": Method("MDN4", "#2b7bba", "MDN4"),
-    "paper-mdn12": Method("MDN12", "#0b4a8f", "MDN12"),
-    "default": Method("CoEmbed default", "#2a8a4a"),
+    "paper-shallow": Method("Shallow", "#9ecae1", "Shallow", codes=True),
+    "paper-gauss": Method("Gauss", "#5ba3d0", "Gauss", codes=True),
+    "paper-mdn4": Method("MDN4", "#2b7bba", "MDN4", codes=True),
+    "paper-mdn12": Method("MDN12", "#0b4a8f", "MDN12", codes=True),
+    "default": Method("CoEmbed default", "#2a8a4a", codes=True),
 }

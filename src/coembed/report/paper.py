@@ -51,6 +51,12 @@ def errors(task: str, method: str | None) -> dict[str, float] | None:
     return None if row is None else dict(zip((*[f"best_{n}" for n in BEST_OF], "variance"), row, strict=True))
 
 
+def over_nearest(task: str, method: str | None, metric: str) -> float | None:
+    """A number of tables 2-4 over that of nearest neighbours, or None."""
+    row, base = errors(task, method), errors(task, "NN")
+    return None if row is None or base is None else row[metric] / base[metric]
+
+
 def likelihood(task: str, method: str | None) -> float | None:
     """-log p(xc, xg) of table 1, whose scaling and bound the paper does not state, or None."""
     return _LIKELIHOOD.get(task, {}).get(method or "")

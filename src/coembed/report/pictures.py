@@ -7,22 +7,22 @@ import numpy as np
 
 from coembed.imaging.flow_picture import big_motions, draw_arrows, flow_to_color
 
-SIDE = 128  # least pixels on a side of a picture: small fields are enlarged, pixel by pixel
+SIDE = 128  # least pixels on a side of a picture: what is smaller is enlarged
 
 Range = tuple[float, float]
 
 
 def condition_picture(condition: np.ndarray, limits: Range) -> np.ndarray:
     """A condition (c, h, w) as it looks, (H, W, 3) uint8: grey, or in colour where there are three channels."""
-    return enlarged(_bytes(_three(condition), limits))
+    return enlarged(_bytes(_three(condition), limits), smooth=True)
 
 
 def field_picture(task: str, condition: np.ndarray, field: np.ndarray, limits: Range) -> np.ndarray:
     """A field (c, h, w) as its task reads it, (H, W, 3) uint8.
 
     Motion: the frame with its big motions as arrows. Relighting: the albedo under this shading. Resaturation:
-    the true value with this saturation, every hue drawn as one orange, because pairs do not hold the hue.
-    Anything else: the field itself, in grey or colours.
+    the true value with this saturation, every hue drawn as one orange, because pairs do not hold the hue (see
+    ``originals`` for photos in their own). Anything else: the field itself, in grey or colours.
 
     Args:
         task: name of the task.
@@ -31,16 +31,16 @@ def field_picture(task: str, condition: np.ndarray, field: np.ndarray, limits: R
         limits: (low, high) of the field, shown black and white.
     """
     if task == "motion" and len(field) == 2:
-        frame = enlarged(_bytes(_three(condition), (0.0, 1.0)))
+        frame = enlarged(_bytes(_three(condition), (0.0, 1.0)), smooth=True)
         return draw_arrows(frame, big_motions(_flow(field, frame), 8), stretch=1.0)
     if task.startswith("relighting") and len(field) == 1:
         albedo = _three(condition)
         light = np.exp(field.transpose(1, 2, 0))
-        return enlarged(_bytes(_encoded(_linear(albedo) * light), (0.0, 1.0)))
+        return enlarged(_bytes(_encoded(_linear(albedo) * light), (0.0, 1.0)), smooth=True)
     if task == "resaturation" and len(field) == 1 and len(condition) == 1:
         value, saturation = condition[0, ..., None], field[0, ..., None].clip(0, 1)
         hue = np.array([1.0, 0.45, 0.0])  # a full orange
-        return enlarged(_bytes(value * (1 - saturation * (1 - hue)), (0.0, 1.0)))
+        return enlarged(_bytes(value * (1 - saturation * (1 - hue)), (0.0, 1.0)), smooth=True)
     return bare_picture(field, limits)
 
 
@@ -65,11 +65,11 @@ def sheet(rows: list[list[np.ndarray]], gap: int = 6) -> np.ndarray:
     return page
 
 
-def enlarged(pixels: np.ndarray) -> np.ndarray:
-    """(h, w, 3) at the least multiple of its size that reaches 128 pixels, without smoothing."""
+def enlarged(pixels: np.ndarray, *, smooth: bool = False) -> np.ndarray:
+    """(h, w, 3) at the least multiple of its size that reaches 128 pixels; cubic if smooth, else in squares."""
     factor = max(1, -(-SIDE // min(pixels.shape[:2])))
     size = pixels.shape[1] * factor, pixels.shape[0] * factor
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST)
 
 
 def display_range(fields: np.ndarray, low: float, high: float) -> Range:

@@ -16,7 +16,7 @@ from coembed.report.options import METHODS
 if TYPE_CHECKING:
     from coembed.report.work import Found
 
-_INK, _FAINT = "#222222", "#dddddd"
+INK, FAINT = "#222222", "#dddddd"
 
 
 def need_matplotlib() -> None:
@@ -44,7 +44,7 @@ def error_against_variance(task: str, found: Sequence[Found], note: str) -> byte
         for m in METHODS.values()
         if m.paper and (row := paper.errors(task, m.paper))
     ]
-    figure, panels = _figure(1, 2 if theirs else 1, (5.2 * (2 if theirs else 1), 4.2))
+    figure, panels = new_figure(1, 2 if theirs else 1, (5.2 * (2 if theirs else 1), 4.2))
     _points(panels[0], [(METHODS[m].label, METHODS[m].color, x, y) for m, x, y, _ in ours])
     panels[0].set_title("here")
     panels[0].set_ylabel(f"error of the best of {ours[0][3]} samples (× 100)")
@@ -54,12 +54,12 @@ def error_against_variance(task: str, found: Sequence[Found], note: str) -> byte
         panels[1].set_ylabel("error of the best of 100 samples (× 100)")
     for panel in panels:
         panel.set_xlabel("variance of the samples (× 100)")
-    return _png(figure, note)
+    return as_png(figure, note)
 
 
 def best_of_n(found: Sequence[Found], note: str) -> bytes:
     """Error of the best of n samples against n; bars are two standard errors. PNG bytes."""
-    figure, (panel,) = _figure(1, 1, (8.2, 4.4))
+    figure, (panel,) = new_figure(1, 1, (8.2, 4.4))
     ns: list[int] = []
     for number, one in enumerate(found):
         summary = one.evaluation.summary()
@@ -76,13 +76,13 @@ def best_of_n(found: Sequence[Found], note: str) -> bytes:
     panel.set_xlabel("samples n")
     panel.set_ylabel("error of the best of n (× 100)")
     panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _png(figure, note)
+    return as_png(figure, note)
 
 
 def calibration(found: Sequence[Found], note: str) -> bytes:
     """How often the truth lies in the samples' central intervals, and spread over skill. PNG bytes."""
-    figure, (left, right) = _figure(1, 2, (10.4, 4.2))
-    left.plot([0.45, 0.95], [0.45, 0.95], color=_INK, linewidth=1, linestyle=":")
+    figure, (left, right) = new_figure(1, 2, (10.4, 4.2))
+    left.plot([0.45, 0.95], [0.45, 0.95], color=INK, linewidth=1, linestyle=":")
     for one in found:
         summary, method = one.evaluation.summary(), METHODS[one.method]
         covered = [summary[f"coverage_{round(100 * level)}"].value for level in LEVELS]
@@ -99,13 +99,13 @@ def calibration(found: Sequence[Found], note: str) -> bytes:
         [s.value for s in summaries],
         xerr=[2 * (s.error or 0) for s in summaries],
         color=[METHODS[one.method].color for one in found],
-        error_kw={"elinewidth": 1, "ecolor": _INK},
+        error_kw={"elinewidth": 1, "ecolor": INK},
         height=0.7,
     )
-    right.axvline(1, color=_INK, linewidth=1, linestyle=":")
+    right.axvline(1, color=INK, linewidth=1, linestyle=":")
     right.set_yticks(places, labels)
     right.set_title("spread over skill (1: the spread is the error)")
-    return _png(figure, note)
+    return as_png(figure, note)
 
 
 def rank_histograms(found: Sequence[Found], note: str) -> bytes | None:
@@ -115,7 +115,7 @@ def rank_histograms(found: Sequence[Found], note: str) -> bytes | None:
         return None
     columns = min(5, len(ranked))
     rows = -(-len(ranked) // columns)
-    figure, panels = _figure(rows, columns, (2.3 * columns, 1.9 * rows + 0.4))
+    figure, panels = new_figure(rows, columns, (2.3 * columns, 1.9 * rows + 0.4))
     heights = [
         BINS * np.array([np.mean(one.evaluation.values[f"rank_{i}"]) for i in range(BINS)]) for one in ranked
     ]
@@ -123,20 +123,20 @@ def rank_histograms(found: Sequence[Found], note: str) -> bytes | None:
     for panel, one, height in zip(panels, ranked, heights, strict=False):
         method = METHODS[one.method]
         panel.bar((np.arange(BINS) + 0.5) / BINS, height, width=0.9 / BINS, color=method.color)
-        panel.axhline(1, color=_INK, linewidth=1, linestyle=":")
+        panel.axhline(1, color=INK, linewidth=1, linestyle=":")
         panel.set_ylim(0, top)
         panel.set_xticks([0, 0.5, 1], ["lowest", "", "highest"])
         panel.set_title(method.label)
     for panel in panels[len(ranked) :]:
         panel.set_visible(False)
-    return _png(figure, note)
+    return as_png(figure, note)
 
 
 def picture_grid(sheet: np.ndarray, columns: Sequence[str], rows: Sequence[str], note: str) -> bytes:
     """A sheet of pictures with a head a column and a label a row. PNG bytes."""
     height, width = sheet.shape[:2]
     inches = max(4.0, width / 100)
-    figure, (panel,) = _figure(1, 1, (inches + (0.9 if any(rows) else 0.0), inches * height / width + 0.5))
+    figure, (panel,) = new_figure(1, 1, (inches + (0.9 if any(rows) else 0.0), inches * height / width + 0.5))
     panel.imshow(sheet, interpolation="nearest")
     panel.xaxis.tick_top()
     panel.set_xticks((np.arange(len(columns)) + 0.5) * width / len(columns), columns)
@@ -145,12 +145,12 @@ def picture_grid(sheet: np.ndarray, columns: Sequence[str], rows: Sequence[str],
     panel.grid(False)
     for side in panel.spines.values():
         side.set_visible(False)
-    return _png(figure, note)
+    return as_png(figure, note)
 
 
 def _points(panel: Any, points: Sequence[tuple[str, str, float, float]]) -> None:
     """Points with their names beside them, each where it is in nobody's way (by the size of its letters)."""
-    panel.margins(0.2)
+    panel.margins(0.28, 0.2)  # names are wider than high
     for _, color, x, y in points:
         panel.scatter([x], [y], s=60, color=color, zorder=3, edgecolor="white", linewidth=0.8)
     panel.autoscale_view()
@@ -172,7 +172,7 @@ def _points(panel: Any, points: Sequence[tuple[str, str, float, float]]) -> None
         taken.append(boxes[best])
         points_a_pixel = 72 / panel.figure.dpi
         offset = tuple(points_a_pixel * shift for shift in sides[best])
-        panel.annotate(label, (x, y), xytext=offset, textcoords="offset points", fontsize=8, color=_INK)
+        panel.annotate(label, (x, y), xytext=offset, textcoords="offset points", fontsize=8, color=INK)
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -180,22 +180,24 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return max(wide, 0.0) * max(high, 0.0)
 
 
-def _figure(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Any, list[Any]]:
+def new_figure(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Any, list[Any]]:
+    """A figure and its panels, row by row, with faint grids and no frames."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=inches, layout="constrained", facecolor="white")
     panels = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
     for panel in panels:
-        panel.grid(True, color=_FAINT, linewidth=0.6)
+        panel.grid(True, color=FAINT, linewidth=0.6)
         panel.set_axisbelow(True)
-        panel.tick_params(labelsize=8, color=_FAINT)
+        panel.tick_params(labelsize=8, color=FAINT)
         for name, side in panel.spines.items():
             side.set_visible(name in ("left", "bottom"))
-            side.set_color(_FAINT)
+            side.set_color(FAINT)
     return figure, panels
 
 
-def _png(figure: Any, note: str) -> bytes:
+def as_png(figure: Any, note: str) -> bytes:
+    """The figure with its note (model, data, seed, commit) below it, PNG bytes."""
     for panel in figure.axes:
         for text in (panel.title, panel.xaxis.label, panel.yaxis.label):
             text.set_fontsize(9)

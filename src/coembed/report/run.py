@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,11 +15,12 @@ from coembed.config import to_dict, write_bytes, write_json
 from coembed.errors import ConfigError
 from coembed.evaluation.export import write_latex
 from coembed.evaluation.report import summaries
-from coembed.report import plots, samples, tables
+from coembed.report import overview, plots, samples, tables
+from coembed.report.layers import layer_plot
+from coembed.report.models import Corpus, open_corpora
 from coembed.report.options import METHODS, REFERENCE, ReproduceConfig
 from coembed.report.page import Picture, Section, write_page
-from coembed.report.work import Corpus, Found, open_corpora, work_through
-from coembed.training.record import read_record
+from coembed.report.work import Found, work_through
 
 PAGE = "index.html"
 
@@ -44,8 +45,6 @@ def run_reproduce(config: ReproduceConfig) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be made ({error.strerror or error})") from None
-    found = work_through(config, corpora)
-    sections = [write_section(config, corpus, found[corpus.name]) for corpus in corpora]
     facts = [
         ("CoEmbed", __version__),
         ("commit", commit()),
@@ -55,8 +54,15 @@ def run_reproduce(config: ReproduceConfig) -> Path:
         ("torch", torch.__version__),
         ("machine", f"{platform.machine()}, {torch.get_num_threads()} threads"),
     ]
-    write_page(out / PAGE, "How good are samples of an ambiguous field?", facts, sections)
-    write_json(out / "report.json", _numbers(config, corpora, found, facts))
+    sections, numbers, parts = [], [], {}
+    for corpus, found in work_through(config, corpora):
+        sections.append(write_section(config, corpus, found))
+        numbers.append(_numbers(corpus, found))
+        parts[corpus.name] = corpus, found
+        # After every folder: a long report can be read while it is made.
+        shown = [_overview(config, parts), *sections] if len(corpora) > 1 else sections
+        write_page(out / PAGE, "How good are samples of an ambiguous field?", facts, shown)
+        write_json(out / "report.json", _data(config, numbers, facts))
     print(out / PAGE)
     return out / PAGE
 
@@ -68,18 +74,12 @@ def write_section(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found
         tables.errors(corpus.task, found),
         tables.ratios(corpus.task, found),
         tables.proper(found),
+        tables.further(found),
         tables.likelihoods(corpus.task, found),
     ]
-    folder = out / "tables" / corpus.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for table in made:
-        tables.write_csv(folder / f"{table.name}.csv", table)
-        write_latex(folder / f"{table.name}.tex", table.rows)
+    _write_tables(out / "tables" / corpus.name, made)
     pictures = list(_pictures(config, corpus, found))
-    folder = out / "figures" / corpus.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
-        write_bytes(folder / f"{picture.name}.png", picture.data)
+    _write_pictures(out / "figures" / corpus.name, pictures)
     index = corpus.train.index
     lead = (
         f"{index.condition.name} → {index.field.name}, task {corpus.task}, {index.size[0]} × {index.size[1]}; "
@@ -87,6 +87,37 @@ def write_section(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found
         f"{len(corpus.val):,d} held-out ones."
     )
     return Section(corpus.name, lead, [*made[:2], pictures[0], *made[2:], *pictures[1:]])
+
+
+def _overview(config: ReproduceConfig, parts: overview.Sections) -> Section:
+    out = Path(config.out)
+    table = overview.overview_table(parts)
+    _write_tables(out / "tables", [table])
+    names = ", ".join(f"{name} ({corpus.digest[:8]})" for name, (corpus, _) in parts.items())
+    data = overview.overview_figure(parts, f"all methods · data {names} · seed {config.seed} · {source()}")
+    pictures = []
+    if data is not None:
+        title = "Error against variance (the paper's figure 4)"
+        caption = (
+            "Filled: here. Hollow: the paper's, each joined to ours. Down is better; right is more varied."
+        )
+        pictures.append(Picture("overview", title, caption, data))
+    _write_pictures(out / "figures", pictures)
+    return Section("overview", "Every folder of pairs beside the paper's own ratios.", [table, *pictures])
+
+
+def _write_tables(folder: Path, made: Sequence[tables.Table]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in made:
+        tables.write_csv(folder / f"{table.name}.csv", table)
+        write_latex(folder / f"{table.name}.tex", table.rows)
+        tables.write_markdown(folder / f"{table.name}.md", table)
+
+
+def _write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        write_bytes(folder / f"{picture.name}.png", picture.data)
 
 
 @functools.cache
@@ -111,9 +142,13 @@ def commit() -> str:
     return found.stdout.strip() if ignored.returncode else "none"
 
 
-def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]):
-    task, seed = corpus.task, config.seed
-    best = next((one for one in found if one.method == "default"), found[-1])
+def source() -> str:
+    """What made a figure: the commit, or the version where the package lies in no repository of its own."""
+    return f"CoEmbed {__version__}" if commit() == "none" else f"CoEmbed {__version__}, commit {commit()}"
+
+
+def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]) -> Iterator[Picture]:
+    task = corpus.task
     several = _note(config, corpus, "all methods")
     yield Picture(
         "error_variance",
@@ -124,7 +159,7 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]):
     yield Picture(
         "best_of_n",
         "Error of the best of n samples",
-        "Bars are two standard errors over photos. Neighbours come nearest first: not exchangeable.",
+        "Bars are two standard errors over photos. For neighbours: the best of n among the 100 nearest.",
         plots.best_of_n(found, several),
     )
     yield Picture(
@@ -141,25 +176,41 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]):
             "Flat is calibrated, a bowl is too narrow, a hill too wide, a slope is biased.",
             ranks,
         )
+    gallery = samples.Gallery(corpus, config.photos, config.originals, config.seed)
+    how = _how(gallery)
+    beside = [one for one in found if METHODS[one.method].shown]
     yield Picture(
         "methods",
         "Methods side by side (the paper's figure 5)",
-        f"The first two draws of every method, unselected. {_HOW.get(task.split(':')[0], '')}".strip(),
-        samples.side_by_side(corpus, found, config.photos, seed, several),
+        f"The first two draws of every method for four photos, unselected. {how}".strip(),
+        samples.side_by_side(gallery, beside, several),
     )
-    note = _note(config, corpus, METHODS[best.method].label)
-    yield Picture(
-        "samples",
-        "Four samples a photo (the paper's figures 6-8 and 9-16)",
-        f"Medoids of {config.samples} draws clustered in four, most common kind first; photos evenly spread "
-        f"over the held-out ones, unselected. {_HOW.get(task.split(':')[0], '')}".strip(),
-        samples.four_samples(corpus, best, config.photos, config.samples, seed, note),
-    )
-    for one in found:
+    best = next((one for one in found if one.method == "default"), found[-1])
+    theirs = next((one for one in found if one.method == _PAPERS_CHOICE.get(task)), None)
+    for one in [best] if theirs is None or theirs is best else [best, theirs]:
         label = METHODS[one.method].label
+        yield Picture(
+            f"samples_{one.method}",
+            f"Four samples a photo: {label} (the paper's figures 6-8 and 9-16)",
+            f"Medoids of {config.samples} draws clustered in four, most common kind first; photos evenly "
+            f"spread over the held-out ones, unselected. {how}".strip(),
+            samples.four_samples(gallery, one, config.samples, _note(config, corpus, label)),
+        )
+    held = layer_plot(found, corpus, config.seed, several)
+    if held is not None:
+        yield Picture(
+            "layers",
+            "What each layer of codes holds, in numbers",
+            "Left: nats by which a field's code differs from the prior of the field's own ladder. Middle: "
+            "variance of draws in which that layer alone is random, over that of all. Right: the size of what "
+            "it moves. Grey: what still varies when no layer is random, a mixture's choice of a component.",
+            held,
+        )
+    for one in found:
         if one.method not in (best.method, "paper-gauss"):
             continue
-        data = samples.layers(corpus, one, seed, _note(config, corpus, label))
+        label = METHODS[one.method].label
+        data = samples.layers(gallery, one, _note(config, corpus, label))
         if data is not None:
             yield Picture(
                 f"layers_{one.method}",
@@ -170,43 +221,47 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]):
             )
 
 
+_PAPERS_CHOICE = {"relighting": "paper-mdn4", "resaturation": "paper-mdn12", "motion": "paper-gauss"}
+"""The models of the paper's figures 6-8."""
 _HOW = {
-    "resaturation": "Pairs hold no hue: every hue is drawn as one orange, with the photo's value.",
-    "relighting": "The albedo under the shading.",
+    "resaturation": "Pairs hold no hue: every hue is drawn as one orange, with the photo's value "
+    "(--originals shows the photos themselves).",
+    "relighting": "The albedo under the shading, at the size of the pairs.",
     "motion": "Arrows are clusters of motion, as far as things go within the second.",
 }
 
 
+def _how(gallery: samples.Gallery) -> str:
+    if gallery.photos:
+        return "The photos themselves, edited by the change of their field (eq. 10)."
+    return _HOW.get(gallery.corpus.task.split(":")[0], "")
+
+
 def _note(config: ReproduceConfig, corpus: Corpus, model: str) -> str:
-    return f"{model} · data {corpus.name} ({corpus.digest[:8]}) · seed {config.seed} · commit {commit()}"
+    return f"{model} · data {corpus.name} ({corpus.digest[:8]}) · seed {config.seed} · {source()}"
 
 
-def _numbers(
-    config: ReproduceConfig,
-    corpora: Sequence[Corpus],
-    found: dict[str, list[Found]],
-    facts: Sequence[tuple[str, str]],
+def _numbers(corpus: Corpus, found: Sequence[Found]) -> dict[str, object]:
+    """Every number of a section as JSON values."""
+    methods = summaries([one.evaluation for one in found], METHODS[REFERENCE].label)
+    for entry, one in zip(methods, found, strict=True):
+        entry["preset"], entry["training_seconds"] = one.method, one.model.seconds
+        entry["images"] = one.model.images
+        entry["model"] = one.config
+        for name, density in (("joint", one.joint), ("conditional", one.conditional)):
+            if density is not None:
+                entry[f"likelihood_{name}"] = {k: to_dict(v) for k, v in density.summary().items()}
+    return {"pairs": corpus.name, "digest": corpus.digest, "task": corpus.task, "methods": methods}
+
+
+def _data(
+    config: ReproduceConfig, sections: Sequence[dict[str, object]], facts: Sequence[tuple[str, str]]
 ) -> dict[str, object]:
-    sections = []
-    for corpus in corpora:
-        here = found[corpus.name]
-        reference = METHODS[REFERENCE].label
-        methods = summaries([one.evaluation for one in here], reference)
-        for entry, one in zip(methods, here, strict=True):
-            entry["preset"], entry["training_seconds"] = one.method, one.seconds
-            entry["images"] = one.images
-            entry["model"] = read_record(one.run)["model"]
-            for name, density in (("joint", one.joint), ("conditional", one.conditional)):
-                if density is not None:
-                    entry[f"likelihood_{name}"] = {k: to_dict(v) for k, v in density.summary().items()}
-        sections.append(
-            {"pairs": corpus.name, "digest": corpus.digest, "task": corpus.task, "methods": methods}
-        )
-    options = {name: value for name, value in to_dict(config).items() if name not in ("pairs", "out", "runs")}
+    places = ("pairs", "out", "runs", "originals")
     return {
         "format": "coembed-report",
         "version": 1,
-        "options": options,
+        "options": {name: value for name, value in to_dict(config).items() if name not in places},
         "facts": dict(facts),
-        "sections": sections,
+        "sections": list(sections),
     }

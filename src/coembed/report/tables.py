@@ -17,7 +17,7 @@ from coembed.report.options import METHODS, REFERENCE
 if TYPE_CHECKING:
     from coembed.report.work import Found
 
-_NONE = "–"
+NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def errors(task: str, found: Sequence[Found]) -> Table:
     for one in found:
         summary, theirs = one.evaluation.summary(), paper.errors(task, METHODS[one.method].paper)
         row = [METHODS[one.method].label, *[f"{100 * summary[m].value:.2f}" for _, m in columns]]
-        row += [_NONE if theirs is None else f"{theirs[m]:.2f}" for _, m in columns if number]
+        row += [NONE if theirs is None else f"{theirs[m]:.2f}" for _, m in columns if number]
         rows.append(row)
     what = f" (the paper's table {number})" if number else ""
     note = (
@@ -57,6 +57,13 @@ def errors(task: str, found: Sequence[Found]) -> Table:
         "in the paper. Best-of-n rewards too wide a spread and variance rewards noise: read the proper scores, "
         "too."
     )
+    smoothed = next((one.config.get("smoothing") for one in found if one.method == REFERENCE), None)
+    if smoothed is not None:
+        note += (
+            f" NN's fields are smoothed by a Gaussian of {smoothed:g} px, which serves the best of 100 of "
+            "training photos best (the paper smooths, too, and does not say how much); best of n is of n among "
+            "the 100 nearest."
+        )
     if number:
         note += " The paper's data, sizes of training set and training times were others, so compare ratios."
     return Table("errors", f"Best of n and variance{what}", rows, note, tuple(range(1, len(columns))))
@@ -75,7 +82,7 @@ def ratios(task: str, found: Sequence[Found]) -> Table:
         row += [_estimate(ratio(one.evaluation, base.evaluation, m), 2) for _, m in metrics]
         theirs = paper.errors(task, METHODS[one.method].paper)
         if theirs_base:
-            row += [_NONE if theirs is None else f"{theirs[m] / theirs_base[m]:.2f}" for _, m in metrics]
+            row += [NONE if theirs is None else f"{theirs[m] / theirs_base[m]:.2f}" for _, m in metrics]
         rows.append(row)
     note = "Paired over photos; ± is one standard error. Below 1 is better than nearest neighbours in error."
     return Table("ratios", "Ratios to nearest neighbours", rows, note, tuple(range(1, len(metrics))))
@@ -97,12 +104,14 @@ def proper(found: Sequence[Found]) -> Table:
     for one in found:
         summary = one.evaluation.summary()
         row = [METHODS[one.method].label]
-        row += [f"{summary[m].value:.{d}f}" if m in summary else _NONE for _, m, d in columns]
+        row += [f"{summary[m].value:.{d}f}" if m in summary else NONE for _, m, d in columns]
         both = linearised(one.evaluation, "energy") and linearised(base.evaluation, "energy")
         apart = difference(one.evaluation, base.evaluation, "energy") if both else None
-        row.append(_NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
+        row.append(NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
         photos = one.evaluation.conditions * one.evaluation.samples
-        rows.append([*row, _minutes(one.seconds), f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"])
+        rows.append(
+            [*row, _minutes(one.model.seconds), f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"]
+        )
     note = (
         "ES: fair energy score in the L2 norm of the field, ES 1-8 its mean over fields averaged over 1, 2, 4 "
         "and 8 pixels, CRPS a pixel: lower is better. Spread/skill and sharpness (gradient energy over real "
@@ -110,6 +119,46 @@ def proper(found: Sequence[Found]) -> Table:
         "Sampling is the time of one sample."
     )
     return Table("scores", "Proper scores and calibration", rows, note, (1, 2, 3))
+
+
+def further(found: Sequence[Found]) -> Table:
+    """Scores that see what the others miss: correlations, ranks, texture, pairs as sets, memory."""
+    columns = [
+        ("variogram", "variogram", 4),
+        ("cover 80", "coverage_80", 2),
+        ("ranks", "reliability", 2),
+        ("average rank", "average_rank", 2),
+        ("band depth", "band_depth", 2),
+        *[(f"power {b}-{2 * b} px", f"power_{b}px", 2) for b in (2, 4, 8, 16)],
+        ("precision", "precision", 2),
+        ("density", "density", 2),
+        ("recall", "recall", 2),
+        ("coverage", "coverage", 2),
+        ("novelty", "novelty", 2),
+        ("EPE of one", "epe_1", 4),
+        ("EPE of the best", f"epe_{max(BEST_OF)}", 4),
+    ]
+    summaries = [(METHODS[one.method].label, one.evaluation.summary()) for one in found]
+    columns = [c for c in columns if any(c[1] in summary for _, summary in summaries)]
+    rows = [["Method", *[head for head, _, _ in columns]]]
+    for label, summary in summaries:
+        rows.append([label, *[f"{summary[m].value:.{d}f}" if m in summary else NONE for _, m, d in columns]])
+    real = next((s for _, s in summaries if "real_precision" in s), None)
+    if real is not None:
+        kept = ("precision", "density", "recall", "coverage")
+        cells = [f"{real[f'real_{m}'].value:.{d}f}" if m in kept else NONE for _, m, d in columns]
+        rows.append(["real pairs", *cells])
+    note = (
+        "Variogram (correlations of pixels) and end-point errors: lower is better. Cover 80 should be 0.8. "
+        "Ranks of pixels and of whole fields: 0 is calibrated; chance leaves about 0.08 of 1,000 photos and "
+        "0.2 of 150 in whole fields. Power (samples' over real fields' by wavelength) and novelty (distance to "
+        "the nearest training field over that of real ones) should be 1. Precision to coverage compare pairs "
+        "of photo and field as sets and should be what real pairs reach."
+    )
+    best = tuple(
+        i for i, (_, m, _) in enumerate(columns, 1) if m in ("variogram", "epe_1", f"epe_{max(BEST_OF)}")
+    )
+    return Table("further", "Correlations, ranks, texture, sets of pairs", rows, note, best)
 
 
 def likelihoods(task: str, found: Sequence[Found]) -> Table:
@@ -122,14 +171,14 @@ def likelihoods(task: str, found: Sequence[Found]) -> Table:
         row = [METHODS[one.method].label]
         for density in (one.joint, one.conditional):
             if density is None:
-                row += [_NONE, _NONE]
+                row += [NONE, NONE]
                 continue
             if first is None or not density.exact:
                 first = density
             summary = density.summary()
             row.append(_estimate(summary["nats_standardised"], 0))
-            row.append(f"{summary['bits_per_dim'].value:.2f}" if "bits_per_dim" in summary else _NONE)
-        rows.append([*row, _NONE if theirs is None else f"{theirs:g}"])
+            row.append(f"{summary['bits_per_dim'].value:.2f}" if "bits_per_dim" in summary else NONE)
+        rows.append([*row, NONE if theirs is None else f"{theirs:g}"])
     note = "No method here has a density."
     if first is not None:
         note = (
@@ -148,6 +197,17 @@ def write_csv(path: Path, table: Table) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(table.rows)
     write_bytes(path, text.getvalue().encode())
+
+
+def write_markdown(path: Path, table: Table) -> None:
+    """The table as Markdown, with its title and note."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
+    first = leads(table)
+    lines = [f"## {table.title}", "", f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    for i, row in enumerate(body, 1):
+        cells = [f"**{cell}**" if (i, j) in first else cell for j, cell in enumerate(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    write_bytes(path, "\n".join([*lines, "", table.note, ""]).encode())
 
 
 def leads(table: Table) -> set[tuple[int, int]]:
@@ -176,4 +236,6 @@ def _estimate(found: Estimate, digits: int, *, sign: bool = False) -> str:
 
 
 def _minutes(seconds: float) -> str:
+    if seconds == 0:
+        return NONE
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

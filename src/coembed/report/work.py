@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coembed.config import from_dict, read_json, to_dict
+from coembed.config import from_dict, read_json, to_dict, write_json
 from coembed.data.progress import clock
-from coembed.data.shards import PairStore, open_pairs
-from coembed.errors import ConfigError, DataError
+from coembed.errors import ConfigError
 from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
 from coembed.evaluation.report import Evaluation
-from coembed.hub import CONFIG_FILE, from_pretrained
 from coembed.model.cdvae import CDVAE
+from coembed.report.models import Corpus, Model, is_trained, open_model, run_folder, train
 from coembed.report.options import METHODS, ReproduceConfig
-from coembed.training.batches import fingerprint
-from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
-from coembed.training.run import run_train
 
-
-@dataclass(frozen=True)
-class Corpus:
-    """One folder of pairs: a section of the page.
-
-    Attributes:
-        name: of the folder.
-        folder: where it lies.
-        train: pairs to train on.
-        val: pairs to score on.
-        digest: tells these training pairs from others.
-    """
-
-    name: str
-    folder: Path
-    train: PairStore
-    val: PairStore
-    digest: str
-
-    @property
-    def task(self) -> str:
-        """Name of the pairs' task."""
-        return self.train.index.task
+_TARGETS = ("joint", "conditional")
+# Seconds on one core, for the time left: a closed-form fit, a photo with 100 samples, a particle of one photo.
+_FIT, _PHOTO, _PARTICLE = 60.0, 0.08, 0.003
 
 
 @dataclass
@@ -56,32 +31,11 @@ class Found:
     """What is known of one method on one corpus."""
 
     method: str
-    run: Path
-    model: Any
+    model: Model
+    config: dict[str, Any]
     evaluation: Evaluation
     joint: Likelihood | None
     conditional: Likelihood | None
-    seconds: float
-    images: int
-
-
-def open_corpora(config: ReproduceConfig) -> list[Corpus]:
-    """Opens every folder of pairs.
-
-    Raises:
-        DataError: a folder without train/ and val/, or two of one name.
-    """
-    found: list[Corpus] = []
-    for text in config.pairs:
-        folder = Path(text)
-        train, val = open_pairs(folder, "train"), open_pairs(folder, "val")
-        if train.folder == val.folder:
-            raise DataError(f"{folder}: is one store; a report needs a folder that holds train/ and val/")
-        name = folder.absolute().name
-        if any(c.name == name for c in found):
-            raise DataError(f"{folder}: another folder of pairs is called {name!r}, too; rename one of them")
-        found.append(Corpus(name, folder, train, val, fingerprint(train)))
-    return found
 
 
 class Steps:
@@ -109,78 +63,72 @@ class Steps:
         print(f"Done in {clock(time.monotonic() - self._start)}.", file=sys.stderr, flush=True)
 
 
-def work_through(config: ReproduceConfig, corpora: list[Corpus]) -> dict[str, list[Found]]:
-    """Does what is missing and reads what is there: for every corpus, one ``Found`` a method.
+def work_through(config: ReproduceConfig, corpora: list[Corpus]) -> Iterator[tuple[Corpus, list[Found]]]:
+    """Does what is missing and reads what is there.
+
+    Yields:
+        Every corpus with one ``Found`` a method, in the order of the tables, as soon as it is complete.
 
     Raises:
         CoEmbedError: whatever stops training or scoring; what was done before is kept.
     """
-    budget, out = config.work(), Path(config.out)
-    jobs = [(corpus, method) for corpus in corpora for method in config.chosen]
-    expected: list[float] = []
-    for corpus, method in jobs:
-        trained = (_run(config, corpus, method) / "model" / CONFIG_FILE).is_file()
-        scored = _scores(out, corpus, method, "evaluation").is_file()
-        expected += [0.0 if trained else 60 * budget.minutes if METHODS[method].trained else 5.0]
-        expected += [0.0 if scored else 0.06 * budget.limit + 0.02 * budget.density_limit * budget.particles]
-    steps = Steps(expected)
-    found: dict[str, list[Found]] = {corpus.name: [] for corpus in corpora}
-    for corpus, method in jobs:
-        label = METHODS[method].label
-        run = _run(config, corpus, method)
-        steps.run(f"{corpus.name}: {label}: training", lambda c=corpus, m=method: _train(config, c, m))
-        one = steps.run(
-            f"{corpus.name}: {label}: scores", lambda c=corpus, m=method, r=run: _score(config, c, m, r)
-        )
-        found[corpus.name].append(one)
+    jobs = {corpus.name: _order(config) for corpus in corpora}
+    steps = Steps([s for corpus in corpora for m in jobs[corpus.name] for s in _seconds(config, corpus, m)])
+    for corpus in corpora:
+        since = _pairs_changed(config, corpus)
+        found: dict[str, Found] = {}
+        for method in jobs[corpus.name]:
+            label = f"{corpus.name}: {METHODS[method].label}"
+            steps.run(f"{label}: training", lambda c=corpus, m=method: train(config, c, m))
+            found[method] = steps.run(
+                f"{label}: scores", lambda c=corpus, m=method, s=since: _score(config, c, m, s)
+            )
+            if METHODS[method].kind == "held":
+                found[method].model.release()  # training fields; what else there is, is small
+        yield corpus, [found[method] for method in config.chosen if method in found]
+        for one in found.values():
+            one.model.release()
     steps.close()
-    return found
 
 
-def _run(config: ReproduceConfig, corpus: Corpus, method: str) -> Path:
-    runs = Path(config.runs) if config.runs is not None else Path(config.out) / "runs"
-    return runs / corpus.name / method
+def _order(config: ReproduceConfig) -> list[str]:
+    """Methods as they are worked through: the search in code space waits for the codes."""
+    last = [m for m in config.chosen if m == "nearest-codes" and config.encoder]
+    return [m for m in config.chosen if m != "nearest-codes"] + last
 
 
-def _scores(out: Path, corpus: Corpus, method: str, what: str) -> Path:
+def _seconds(config: ReproduceConfig, corpus: Corpus, method: str) -> tuple[float, float]:
+    """What training and scoring are thought to take, 0 for what is done."""
+    budget = config.work()
+    training = 60 * budget.minutes if METHODS[method].trained else _FIT
+    scoring = _PHOTO * budget.limit
+    if METHODS[method].kind != "held":
+        scoring += 2 * _PARTICLE * budget.density_limit * budget.particles
+    scored = _file(Path(config.out), corpus, method, "evaluation").is_file()
+    return 0.0 if is_trained(config, corpus, method) else training, 0.0 if scored else scoring
+
+
+def _file(out: Path, corpus: Corpus, method: str, what: str) -> Path:
     return out / "scores" / corpus.name / f"{method}.{what}.json"
 
 
-def _train(config: ReproduceConfig, corpus: Corpus, method: str) -> None:
-    run = _run(config, corpus, method)
-    there = (run / "run.json").is_file()
-    if there:
-        seen = read_record(run)["pairs"]["digest"]
-        if seen != corpus.digest:
-            raise ConfigError(
-                f"{run}: was trained on other pairs than {corpus.folder} holds; remove it to train again"
-            )
-    if (run / "model" / CONFIG_FILE).is_file():
-        return
-    options = TrainConfig(
-        pairs=str(corpus.folder),
-        out=str(run),
-        preset=method,
-        minutes=config.work().minutes,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        threads=config.threads,
-        log_every=10_000,
-        validate_every=50_000,
-        resume=there,
-    )
-    run_train(options)
+def _pairs_changed(config: ReproduceConfig, corpus: Corpus) -> float:
+    """When the training pairs were first seen as they are: scores of samplers made of others are older."""
+    path = Path(config.out) / "scores" / corpus.name / "pairs.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or read_json(path) != {"train": corpus.digest}:
+        write_json(path, {"train": corpus.digest})
+    return path.stat().st_mtime
 
 
-def _score(config: ReproduceConfig, corpus: Corpus, method: str, run: Path) -> Found:
-    model = from_pretrained(run)
+def _score(config: ReproduceConfig, corpus: Corpus, method: str, since: float) -> Found:
+    model = open_model(config, corpus, method)
     budget, out = config.work(), Path(config.out)
     name = METHODS[method].label
     field = corpus.val.index.field
-    newest = (run / "model" / CONFIG_FILE).stat().st_mtime
+    newest = max(model.newest, since if METHODS[method].kind == "held" else 0.0)
 
-    path = _scores(out, corpus, method, "evaluation")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _file(out, corpus, method, "evaluation")
     count = min(budget.limit, len(corpus.val))
     evaluation = _kept(path, newest, lambda: Evaluation.load(path))
     options = (count, config.samples, config.seed, tuple(corpus.val.names[:count]))
@@ -191,7 +139,7 @@ def _score(config: ReproduceConfig, corpus: Corpus, method: str, run: Path) -> F
         evaluation.names,
     ):
         evaluation = evaluate(
-            model,
+            model(),
             corpus.val,
             name=name,
             limit=count,
@@ -200,38 +148,58 @@ def _score(config: ReproduceConfig, corpus: Corpus, method: str, run: Path) -> F
             clip=(field.low, field.high),
             scores=budget.scores,
             vector=field.vector,
+            training=corpus.train,
         )
         evaluation.save(path)
+    densities = {target: _density(config, corpus, method, model, target) for target in _TARGETS}
+    settings = _settings(config, corpus, method, model, newest)
+    return Found(method, model, settings, evaluation, densities["joint"], densities["conditional"])
 
-    densities: dict[str, Likelihood | None] = {"joint": None, "conditional": None}
-    for target in densities:
-        if not has_density(model) or (target == "joint" and not isinstance(model, CDVAE)):
-            continue
-        path = _scores(out, corpus, method, target)
-        kept = _kept(path, newest, lambda p=path: from_dict(Likelihood, read_json(p), str(p)))
-        wanted = min(budget.density_limit, len(corpus.val))
-        if kept is None or (kept.conditions, kept.particles, kept.seed) != (
-            wanted,
-            1 if kept.exact else budget.particles,
-            config.seed,
-        ):
-            condition = corpus.val.index.condition
-            ranges = (condition.low, condition.high), (field.low, field.high)
-            kept = likelihood(
-                model,
-                corpus.val,
-                name=name,
-                target=target,  # type: ignore[arg-type]
-                limit=wanted,
-                particles=budget.particles,
-                seed=config.seed,
-                ranges=ranges,
-                dequantise=min(high - low for low, high in ranges) / 256,
-            )
-            write_compact_json(path, to_dict(kept))
-        densities[target] = kept
-    seconds, images = _length(run)
-    return Found(method, run, model, evaluation, densities["joint"], densities["conditional"], seconds, images)
+
+def _settings(
+    config: ReproduceConfig, corpus: Corpus, method: str, model: Model, newest: float
+) -> dict[str, Any]:
+    """The model's config, as its run has it; for one that is not saved, as it came out of fitting."""
+    if METHODS[method].kind != "held":
+        return read_record(run_folder(config, corpus, method))["model"]
+    path = _file(Path(config.out), corpus, method, "model")
+    kept = _kept(path, newest, lambda: read_json(path))
+    if kept is None:
+        kept = to_dict(model().config)
+        write_json(path, kept)
+    return kept
+
+
+def _density(
+    config: ReproduceConfig, corpus: Corpus, method: str, model: Model, target: str
+) -> Likelihood | None:
+    if METHODS[method].kind == "held":
+        return None
+    if not has_density(model()) or (target == "joint" and not isinstance(model(), CDVAE)):
+        return None
+    budget, path = config.work(), _file(Path(config.out), corpus, method, target)
+    kept = _kept(path, model.newest, lambda: from_dict(Likelihood, read_json(path), str(path)))
+    wanted = min(budget.density_limit, len(corpus.val))
+    if kept is None or (kept.conditions, kept.particles, kept.seed) != (
+        wanted,
+        1 if kept.exact else budget.particles,
+        config.seed,
+    ):
+        layers = corpus.val.index.condition, corpus.val.index.field
+        ranges = (layers[0].low, layers[0].high), (layers[1].low, layers[1].high)
+        kept = likelihood(
+            model(),
+            corpus.val,
+            name=METHODS[method].label,
+            target=target,  # type: ignore[arg-type]
+            limit=wanted,
+            particles=budget.particles,
+            seed=config.seed,
+            ranges=ranges,
+            dequantise=min(high - low for low, high in ranges) / 256,
+        )
+        write_compact_json(path, to_dict(kept))
+    return kept
 
 
 def _kept(path: Path, newest: float, load: Callable[[], Any]) -> Any:
@@ -242,10 +210,3 @@ def _kept(path: Path, newest: float, load: Callable[[], Any]) -> Any:
         return load()
     except ConfigError:
         return None
-
-
-def _length(run: Path) -> tuple[float, int]:
-    """Seconds and images of training, from the last line of the log."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    last = next((line for line in map(json.loads, reversed(lines)) if "seconds" in line), None)
-    return (0.0, 0) if last is None else (float(last["seconds"]), int(last["images"]))
