@@ -60,7 +60,8 @@ class Flow(Peer):
         inputs, outputs = condition_shape[0] + field_shape[0], field_shape[0]
         size = (field_shape[1], field_shape[2])
         self.network = UNet(inputs, outputs, size, width=width, vector=_WAVES)
-        self.evaluations, self.solver = evaluations, solver
+        self.evaluations = evaluations
+        self.solver: Solver = solver
 
     def loss(self, condition: Tensor, field: Tensor, *, generator: torch.Generator, fraction: float) -> Tensor:
         """Mean squared error of the velocity a value, (batch,)."""
