@@ -40,7 +40,7 @@ class Flow(Peer):
     """
 
     name: ClassVar[str] = "flow matching"
-    batch_size: ClassVar[int] = 64
+    batch_size: ClassVar[int] = 32
     learning_rate: ClassVar[float] = 1e-3
     limited: ClassVar[bool] = True
     settings: ClassVar[dict[str, dict[str, object]]] = {
