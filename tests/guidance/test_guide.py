@@ -123,6 +123,7 @@ def test_scales_of_a_gaussian_tie_are_those_of_its_marginals():
         ({"cool": 1.5}, "guidance.cool: got 1.5"),
         ({"components": 0}, "guidance.components: got 0"),
         ({"clip": 0.0}, "guidance.clip: got 0"),
+        ({"temperature": 0.0}, "guidance.temperature: got 0"),
         ({"label": float("inf")}, "guidance.label: got inf"),
     ],
 )

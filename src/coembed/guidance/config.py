@@ -13,9 +13,9 @@ from coembed.errors import ConfigError
 class GuidanceConfig:
     """Codes are drawn to an embedding in which similar photos lie close (paper sec. 4.1, eq. 8, 9).
 
-    The loss gains lambda x the mean squared distance of a code's guided dimensions to their targets, which is
-    measured in the prior's own standard deviations; lambda starts at ``weight`` and falls by half a cosine to
-    ``floor`` over the first ``cool`` of the run. Nothing of it is left when the model is used.
+    The loss gains lambda x how far a code's guided dimensions are from their targets (see ``form``), in the
+    prior's own standard deviations; lambda starts at ``weight`` and falls by half a cosine to ``floor`` in
+    the first ``cool`` of the run. Nothing of it is left when the model is used.
 
     Raises:
         ConfigError: a value outside its range; the message names the option.
@@ -41,6 +41,12 @@ class GuidanceConfig:
     """Dimensions of the embedding."""
     neighbors: int = 15
     """Neighbours a pair in the graph of similar pairs."""
+    form: Literal["targets", "contrastive"] = "targets"
+    """targets: codes are drawn to places (eq. 8), by their mean squared distance. contrastive: codes shall have
+    the neighbours that their targets have within a batch, wherever they lie (see ``guidance.contrast``)."""
+    temperature: float = 0.1
+    """Of the contrastive form: the squared distance a dimension over which likeness falls to 1/e, where two
+    pairs taken at random are about 2 apart. Less: only the nearest count."""
     sides: Literal["both", "condition", "field"] = "both"
     """Whose codes are drawn."""
     align: Literal["joint", "procrustes", "cca", "none"] = "joint"
@@ -63,8 +69,9 @@ class GuidanceConfig:
             raise ConfigError(f"guidance.cool: got {self.cool}, expected 0 to 1")
         if self.floor > self.weight:
             raise ConfigError(f"guidance.floor: got {self.floor}, expected at most the weight, {self.weight}")
-        if not self.clip > 0:
-            raise ConfigError(f"guidance.clip: got {self.clip}, expected more than 0")
+        for name in ("clip", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"guidance.{name}: got {getattr(self, name)}, expected more than 0")
 
     def strength(self, progress: float) -> float:
         """lambda when this fraction of the run is done.

@@ -15,6 +15,7 @@ from coembed.config import write_bytes
 from coembed.data.shards import PairStore
 from coembed.errors import TrainingError
 from coembed.guidance.config import GuidanceConfig
+from coembed.guidance.contrast import contrast
 from coembed.guidance.features import Block, groups_of, mirrored_layout
 from coembed.guidance.prepared import store_blocks
 from coembed.guidance.targets import Targets, make_targets
@@ -61,9 +62,10 @@ class Guide:
 
         Returns:
             Gives nats, (batch,): lambda times the squared distance to the targets, meant over guided
-            dimensions, summed over the sides that are guided.
+            dimensions, or what ``contrast`` finds, summed over the sides that are guided.
         """
         strength = self.config.strength(progress)
+        measure = self.contrast if self.config.form == "contrastive" else self.distance
         sides = [s for s in ("condition", "field") if self.config.sides in ("both", s)]
 
         def term(codes: Codes) -> Tensor:
@@ -72,28 +74,35 @@ class Guide:
                 return total
             for side, means in zip(("condition", "field"), codes, strict=True):
                 if side in sides:
-                    total = total + strength * self.distance(side, means, rows, mirrored)
+                    total = total + strength * measure(side, means, rows, mirrored)
             return total
 
         return term
 
     def distance(self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None) -> Tensor:
         """Mean squared distance of one side's codes to their targets, prior variances, (batch,)."""
+        got, wanted = self._guided(side, means, rows, mirrored)
+        return (got - wanted).square().mean(1)
+
+    def contrast(self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None) -> Tensor:
+        """How far one side's neighbours within the batch are from those of its targets, nats, (batch,)."""
+        return contrast(*self._guided(side, means, rows, mirrored), self.config.temperature)
+
+    def _guided(
+        self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The guided dimensions of one side's codes, in prior deviations, and their targets, (batch, k)."""
         table = self._tables[side]
         where = torch.as_tensor(rows, device=table.device)
         if mirrored is not None and len(table) > 1:
             target = table[mirrored.to(table.device).long(), where]
         else:
             target = table[0, where]
-        parts, start = [], 0
         vectors = [_vector(mean).float() for mean in means]
         counts = allocate([v.shape[1] for v in vectors], target.shape[1], self.config.layers)
         scales = self._scales[side] or [torch.ones(v.shape[1], device=table.device) for v in vectors]
-        for vector, count, scale in zip(vectors, counts, scales, strict=True):
-            wanted = target[:, start : start + count]
-            parts.append((vector[:, :count] / scale[:count] - wanted).square())
-            start += count
-        return torch.cat(parts, 1).mean(1)
+        got = [v[:, :n] / scale[:n] for v, n, scale in zip(vectors, counts, scales, strict=True)]
+        return torch.cat(got, 1), target[:, : sum(counts)]
 
     def keep(self, run: Path) -> None:
         """Writes the targets beside a run's record, for its resumption, unless they are there."""
