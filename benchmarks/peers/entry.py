@@ -38,6 +38,7 @@ def entry(scored: Scored, reference: Evaluation | None, few: int) -> dict[str, A
     }
     if reference is not None and reference.name != row.name:
         same = first(reference, evaluation.conditions)
+        found["reference"] = reference.name
         found["difference"] = {key: to_dict(compare(evaluation, same, key)) for key in shared}
         found["reference_value"] = {key: same.summary()[key].value for key in shared}
     if row.curve:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -114,6 +115,17 @@ def peer_runs(folder: Path, store: PairStore) -> Iterator[Row]:
                 images=record["course"]["images"],
                 curve=record["curve"],
             )
+
+
+def matching(row: Row, references: list[Row]) -> Row | None:
+    """The reference that was trained for about as long as the row; the first for rows without training."""
+    if row in references or not row.seconds or row.kind == "closed form":
+        return row if row in references else next(iter(references), None)
+
+    def apart(reference: Row) -> float:
+        return abs(math.log((reference.seconds or 1) / (row.seconds or 1)))
+
+    return min(references, key=apart, default=None)
 
 
 def new_peer(made: type[Peer], store: PairStore, seed: int = 0) -> Peer:

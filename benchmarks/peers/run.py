@@ -5,7 +5,8 @@
 Trains every peer for ``--seconds`` of CPU time in RUNS/TASK/PEER-SECONDS, then scores the closed forms, the
 runs of ``coembed train`` in EXISTING/TASK/ and every peer ever trained in RUNS/TASK/, and writes
 ``results/peers-TASK.json`` and ``.md``. Ctrl-C loses a minute at most: the same command goes on. A second
-budget is a second call, ``--seconds 900``; its peers join the table. Run it with OMP_NUM_THREADS=1.
+budget is a second call, ``--seconds 900 --reference default default-900``; its peers join the table and are
+compared with the run that was trained as long. Run it with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from coembed.config import write_bytes
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.evaluation.compact import write_compact_json
+from coembed.evaluation.report import Evaluation
 from peers.entry import entry
 from peers.registry import PEERS, peer_class
-from peers.rows import closed_forms, coembed_runs, distinct, new_peer, peer_runs
+from peers.rows import closed_forms, coembed_runs, distinct, matching, new_peer, peer_runs
 from peers.score import Options, score
 from peers.table import markdown
 from peers.train import RECORD, train_peer
@@ -60,15 +62,18 @@ def main() -> None:
         return
     existing = list(coembed_runs(arguments.runs / val.index.task, _say)) if arguments.runs else []
     rows = distinct([*closed_forms(train), *existing, *peer_runs(runs, train)])
-    reference = next((row for row in rows if row.name == arguments.reference), None)
-    if reference is None:
-        _say(f"{arguments.reference}: no such row, so nothing is compared with it")
+    references = [row for row in rows if row.name in arguments.reference]
+    for name in set(arguments.reference) - {row.name for row in references}:
+        _say(f"{name}: no such row, so nothing is compared with it")
     options = Options(arguments.limit, arguments.flow_limit, arguments.samples, arguments.seed, runs / "scores")
     done: dict[str, dict[str, Any]] = {}
-    base = None
-    for row in sorted(rows, key=lambda row: (row is not reference, row.limited)):  # the slow ones last
+    bases: dict[str, Evaluation] = {}
+    for row in sorted(rows, key=lambda row: (row not in references, row.limited)):  # the slow ones last
+        reference = matching(row, references)
         scored = score(row, val, reference, options)
-        base = scored.evaluation if row is reference else base
+        if row in references:
+            bases[row.name] = scored.evaluation
+        base = bases[reference.name] if reference else None
         done[row.name] = entry(scored, base, arguments.flow_limit)
         _write([done[row.name] for row in rows if row.name in done], val, arguments)
     _say(str(arguments.results / f"peers-{val.index.task}.md"))
@@ -83,7 +88,7 @@ def _write(rows: list[dict[str, Any]], val: PairStore, arguments: Namespace) -> 
         "size": list(val.index.size),
         "samples": arguments.samples,
         "seed": arguments.seed,
-        "reference": arguments.reference,
+        "references": arguments.reference,
         "machine": describe(threads=1),
         "rows": rows,
     }
@@ -104,7 +109,13 @@ def _parse() -> Namespace:
     parser.add_argument("--seconds", type=float, default=240.0, help="CPU seconds of training, a peer")
     parser.add_argument("--out", type=Path, default=Path("out/peers"), help="folder of the peers' runs")
     parser.add_argument("--runs", type=Path, help="folder of CoEmbed's runs, TASK/NAME")
-    parser.add_argument("--reference", default="default", help="row that the others are compared with")
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        default=["default"],
+        metavar="NAME",
+        help="rows that the others are compared with: each with the one trained for about as long",
+    )
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
     parser.add_argument("--flow-limit", type=int, default=100, help="the same of slow samplers")
     parser.add_argument("--samples", type=int, default=100, help="samples a photo")

@@ -74,14 +74,14 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
         "metrics": METRICS_VERSION,
         "name": row.name,
         "identity": row.identity,
-        "reference": reference.identity if reference else None,
         "val": digest(val),
         "limit": min(options.slow_limit if row.limited else options.limit, len(val)),
         "samples": options.samples,
         "seed": options.seed,
     }
-    stem = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    scores, times = options.cache / f"{stem}.json", options.cache / f"{stem}-time.json"
+    timing_key = {"key": key, "reference": reference.identity if reference else None}
+    scores = options.cache / f"{_stem(key)}.json"
+    times = options.cache / f"{_stem(timing_key)}-time.json"
     sampler = None
     if not scores.exists():
         sampler = row.build()
@@ -144,3 +144,7 @@ def first(evaluation: Evaluation, count: int) -> Evaluation:
         return evaluation
     values = {key: column[:count] for key, column in evaluation.values.items()}
     return replace(evaluation, conditions=count, names=evaluation.names[:count], values=values, sets={})
+
+
+def _stem(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

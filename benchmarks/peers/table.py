@@ -22,7 +22,8 @@ _FRACTIONS = ("spread_skill", "coverage_90", "sharpness")
 
 def markdown(data: dict[str, Any]) -> str:
     """The page, from what the JSON file holds."""
-    rows, reference = data["rows"], data["reference"]
+    rows = data["rows"]
+    references = [r for r in data["references"] if any(row.get("reference") == r for row in rows)]
     height, width = data["size"]
     most = max(row["photos"] for row in rows)
     parts = [
@@ -35,16 +36,17 @@ def markdown(data: dict[str, Any]) -> str:
         "Best of n (squared error a value) x 100. ES: fair energy score in the L2 norm of the field, with its "
         "95% interval; ES 1-8: mean over fields averaged over 1 to 8 pixels. Lower is better for best of n, ES "
         "and CRPS; 1 is right for spread/skill and sharpness (gradient energy over that of real fields), 0.90 "
-        f"for cover 90. ms: CPU milliseconds a field, float32, one thread; ratio: to {reference}, timed in "
-        "turn with the row.\n",
+        f"for cover 90. ms: CPU milliseconds a field, float32, one thread; ratio: to "
+        f"{' or '.join(references) or 'the reference'}, timed in turn with the row.\n",
     ]
-    if any("difference" in row for row in rows):
+    for reference in references:
+        against = [row for row in rows if row.get("reference") == reference]
         parts += [
             f"## Against {reference}, on the same photos\n",
-            _markdown(_difference_rows(rows)),
+            _markdown(_difference_rows(against)),
             f"The row minus {reference}, with the 95% interval of paired resampling; below 0 the row is "
             "better. Bold where the interval leaves 0 out. Best of n x 100.\n",
-            _verdict(rows, reference),
+            _verdict(against, reference),
         ]
     few = min(row["photos"] for row in rows)
     if few < most:
@@ -80,8 +82,6 @@ def _main_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 def _difference_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     table = [["Sampler", "photos", *[_HEADS[key] for key in COMPARED]]]
     for row in rows:
-        if "difference" not in row:
-            continue
         cells = []
         for key in COMPARED:
             if key not in row["difference"]:
@@ -105,7 +105,7 @@ def _verdict(rows: Sequence[dict[str, Any]], reference: str) -> str:
     for key in COMPARED:
         better = []
         for row in rows:
-            d = row.get("difference", {}).get(key, {}).get("difference")
+            d = row["difference"].get(key, {}).get("difference")
             if d is not None and d["high"] < 0:
                 better.append(f"{row['name']} ({100 * d['value'] / row['reference_value'][key]:+.1f}%)")
         lines.append(f"- {_HEADS[key]}: {', '.join(better) or 'none'}\n")
