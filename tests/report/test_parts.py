@@ -17,6 +17,7 @@ from coembed.report import overview, work
 from coembed.report.layers import layer_facts
 from coembed.report.models import Corpus, Model, open_corpora
 from coembed.report.options import METHODS, ReproduceConfig
+from coembed.report.orderings import orderings
 from coembed.report.originals import edited, find_originals, framed
 from coembed.report.work import Found
 from coembed.tasks.task import get_task
@@ -122,6 +123,18 @@ def test_the_overview_stands_ratios_beside_the_papers():
     assert cvae[2] == f"{6.04 / 6.20:.2f}" and cvae[4] == f"{0.96 / 4.58:.2f}"
     assert cvae[3].startswith("0.25 ±") and cvae[6] == "–"
     assert overview.overview_figure({"a": (corpus_of(store), found)}, "note").startswith(b"\x89PNG")
+
+
+def test_orderings_are_counted_two_by_two():
+    """Samples in order of width: variances are far apart, so every pair is decided."""
+    g = torch.Generator().manual_seed(0)
+    fields = torch.rand(12, 1, 8, 8, generator=g)
+    store = PairStore.from_arrays(fields, fields, task="resaturation")
+    widths = {"nearest": 0.4, "cvae": 0.3, "paper-shallow": 0.1, "paper-gauss": 0.2, "default": 0.5}
+    rows = {row[0]: row[1:] for row in orderings("resaturation", found_of(store, **widths)).rows}
+    # The paper: CVAE .96 < Shallow 1.64 < Gauss 3.10 < NN 4.58. Two of six pairs are turned: CVAE with the two.
+    assert rows["variance"] == ["CVAE < Shallow < Gauss < NN", "Shallow < Gauss < CVAE < NN", "4", "2", "0"]
+    assert orderings("custom", found_of(store, **widths)) is None
 
 
 def test_scores_of_training_fields_are_made_anew_for_other_training_fields(tmp_path, monkeypatch):

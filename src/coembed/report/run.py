@@ -19,6 +19,7 @@ from coembed.report import overview, plots, samples, tables
 from coembed.report.layers import layer_plot
 from coembed.report.models import Corpus, open_corpora
 from coembed.report.options import METHODS, REFERENCE, ReproduceConfig
+from coembed.report.orderings import orderings
 from coembed.report.page import Picture, Section, write_page
 from coembed.report.work import Found, work_through
 
@@ -77,6 +78,9 @@ def write_section(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found
         tables.further(found),
         tables.likelihoods(corpus.task, found),
     ]
+    held = orderings(corpus.task, found)
+    if held is not None:
+        made.append(held)
     _write_tables(out / "tables" / corpus.name, made)
     pictures = list(_pictures(config, corpus, found))
     _write_pictures(out / "figures" / corpus.name, pictures)
