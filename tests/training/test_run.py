@@ -141,7 +141,8 @@ def test_options_of_the_model_are_checked(pairs):
     opened = PairStore.open(pairs / "train")
 
     def resolve(*options):
-        return resolve_model(parse_train(["--pairs", str(pairs), "--out", "run", "--model", *options]), opened)
+        options = parse_train(["--pairs", str(pairs), "--out", "run", "--model", *options])
+        return resolve_model(options, opened)[0]
 
     config = resolve("tie.components=3", "field.codes=[8, 4]", "regression=null", "tie.features=false")
     assert (config.tie.components, config.field.codes, config.regression) == (3, (8, 4), None)
@@ -153,11 +154,14 @@ def test_options_of_the_model_are_checked(pairs):
         resolve("tie")
 
 
-def test_a_single_store_holds_out_every_twentieth_pair(tmp_path):
+@pytest.mark.parametrize(("limit", "held"), [(1000, 20), (5, 5)])
+def test_a_single_store_of_a_hundred_holds_out_every_fifth_pair_or_as_many_as_may_be_looked_at(
+    tmp_path, limit, held
+):
     one = store(100, 0)
     one.save(tmp_path / "one")
-    train, validation = split_pairs(PairStore.open(tmp_path / "one"), tmp_path / "one", 1000)
-    assert (len(train), len(validation)) == (95, 5)
+    train, validation = split_pairs(PairStore.open(tmp_path / "one"), tmp_path / "one", limit)
+    assert (len(train), len(validation)) == (100 - held, held)
     both = torch.cat([train.field(slice(None)), validation.field(slice(None))]).flatten(1)
     assert len(both.unique(dim=0)) == 100
 

@@ -101,6 +101,7 @@ def options(out: Path | str, **changes) -> TrainConfig:
         "validate_every": 320,
         "ema_halflife": 200,
         "learning_rate": 1e-2,
+        "keep": "last",
         "threads": 1,
         "checkpoint_minutes": 0.0,
         "picture_minutes": 0.0,

@@ -1,12 +1,13 @@
 """Everything a run needs to go on bit for bit, in one folder that is there whole or not at all.
 
-``checkpoint-00001234/`` holds ``model.safetensors``, ``ema.safetensors``, ``optimizer.safetensors`` and
-``state.json``. It is written under a name that is never read, flushed to the disk, and renamed; the older one
-is removed afterwards.
+``checkpoint-00001234/`` holds ``model.safetensors``, ``ema.safetensors``, ``optimizer.safetensors``,
+``state.json`` and, unless the last weights are kept, ``best.safetensors``. It is written under a name that is
+never read, flushed to the disk, and renamed; the older one is removed afterwards.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from coembed.errors import ConfigError, TrainingError
 from coembed.training.trainable import Trainable
 
 FORMAT, VERSION = "coembed-checkpoint", 1
+BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{8,})")
 _UNFINISHED = ".checkpoint-"
 
@@ -39,6 +41,10 @@ class State:
     sums: dict[str, float] = field(default_factory=dict)  # of the loss parts since the last line of the log
     summed: int = 0
     alarms: tuple[str, ...] = ()
+    validated: int = 0  # images at the newest validation
+    latest: float = math.inf  # its energy score
+    best: float | None = None  # the least so far
+    best_step: int = 0
     generators: dict[str, str] = field(default_factory=dict)  # hex of every generator's state
 
 
@@ -49,8 +55,9 @@ def save(
     ema: Trainable,
     optimizer: torch.optim.Optimizer,
     generators: dict[str, torch.Generator],
+    best: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Writes a checkpoint of ``state.step`` and then removes older ones.
+    """Writes a checkpoint of ``state.step`` and then removes older ones; ``best``: see ``training.best``.
 
     Raises:
         TrainingError: the disk refuses; the message names the folder and what the system said.
@@ -66,6 +73,8 @@ def save(
         write_tensors(unfinished / "model.safetensors", model.state_dict())
         write_tensors(unfinished / "ema.safetensors", ema.state_dict())
         write_tensors(unfinished / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
+        if best is not None:
+            write_tensors(unfinished / BEST, best)
         write_json(unfinished / "state.json", {"format": FORMAT, "version": VERSION, "state": to_dict(state)})
         unfinished.rename(final)
         _flush(run)
@@ -119,6 +128,17 @@ def load(
     for name, generator in generators.items():
         generator.set_state(torch.frombuffer(bytearray.fromhex(state.generators[name]), dtype=torch.uint8))
     return state
+
+
+def load_best(folder: Path, state: State, device: torch.device) -> dict[str, Tensor] | None:
+    """The weights at the best validation, or None where there was none.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    if state.best is None:
+        return None
+    return {name: value.to(device) for name, value in read_tensors(folder / BEST).items()}
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -31,6 +31,9 @@ class TrainConfig:
     """Which model to train."""
     model: tuple[str, ...] = ()
     """Options of the model in place of the preset's, NAME=VALUE, e.g. tie.components=4; see --dry-run."""
+    adapt: bool = True
+    """Fit the preset default to the training pairs first: regression, U-Nets, codes, scale. It takes seconds;
+    what was chosen is printed, and options given by --model stay as given."""
     seed: int = 0
     """Of the starting weights, the order of the pairs and every random draw."""
     epochs: float | None = None
@@ -65,9 +68,14 @@ class TrainConfig:
     log_every: int = 25_600
     """Images between two lines of metrics.jsonl."""
     validate_every: int = 128_000
-    """Images between two validations and diagnoses (on the running mean of the weights)."""
+    """Most images between two validations and diagnoses (on the running mean of the weights); a short run has
+    up to 20 of them, as long as they cost little."""
     val_limit: int = 1_000
     """Most validation pairs to look at."""
+    keep: Literal["best", "last"] = "best"
+    """Which running mean of the weights the model is: the one whose samples score best on validation pairs,
+    since small sets are overfitted sooner or later, or the one at the end. Where validation pairs shall measure
+    the model as if never seen, keep the last."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints; 0: only at the end and on Ctrl-C."""
     picture_minutes: float = 5.0

@@ -4,7 +4,7 @@ RUN/run.json             options, the model's config and what the pairs were
 RUN/metrics.jsonl        one JSON a line
 RUN/samples/             pictures of samples
 RUN/checkpoint-XXXXXXXX  the newest state, from which --resume goes on
-RUN/model/               the running mean of the weights, written at the end
+RUN/model/               the running mean of the weights at its best validation, written at the end
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from coembed.errors import TrainingError
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms
 from coembed.training.batches import Batches, named_generator, spread
+from coembed.training.best import Best
 from coembed.training.checkpoint import State
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
@@ -31,12 +32,15 @@ from coembed.training.interrupt import Interrupt
 from coembed.training.log import Log, peak_memory_mb, summary
 from coembed.training.pictures import Range, picture
 from coembed.training.run_folder import begin
+from coembed.training.score import DRAWS, SCORED, energy
 from coembed.training.step import Bad, Outcome, autocast, loss_parts, make_optimizer, train_step
 from coembed.training.trainable import Pairs, Trainable
 
 if TYPE_CHECKING:
     from coembed.guidance.guide import Guide
 
+VALIDATIONS = 20  # a run, at least, where they pay
+PAYS_AFTER = 3  # images trained on for every forward pass of a validation, which is a third of a step
 INITIAL_BYTES = 1 << 30  # training pairs (float32) that a model may look at for its starting values
 
 
@@ -63,6 +67,7 @@ def fit(
     ranges: tuple[Range, Range] | None = None,
     vectors: tuple[bool, bool] = (False, False),
     guide: Guide | None = None,
+    reasons: tuple[str, ...] = (),
 ) -> Path:
     """Trains a model and writes it; the public entrance for pairs and models of the user's own.
 
@@ -76,6 +81,7 @@ def fit(
         ranges: (low, high) of condition and of field in pictures.
         vectors: whether condition and field are displacements, which flips turn round (``Layer.vector``).
         guide: targets of the training pairs' codes, which the model's loss then heeds (``guidance.guide``).
+        reasons: why the model is not its preset's own, for the record.
 
     Returns:
         The folder of the trained model, RUN/model (or RUN after a dry run).
@@ -93,7 +99,7 @@ def fit(
         estimate(model, batches, config, device)
         return Path(config.out)
 
-    run = begin(config, to_dict(model.config), task, train)
+    run = begin(config, to_dict(model.config), task, train, reasons)
     if guide is not None:
         guide.to(device).keep(run)
     last = checkpoint.latest(run)
@@ -104,9 +110,10 @@ def fit(
     noise = named_generator(config.seed, "noise", device)
     flips = named_generator(config.seed, "flips")
     generators = {"noise": noise, "flips": flips, **_global_generators(config.seed, device)}
-    state = State()
+    state, best = State(), Best()
     if last is not None:
         state = checkpoint.load(last, model, ema.model, optimizer, generators)
+        best = Best(checkpoint.load_best(last, state, device))
 
     budget = schedule.Budget.of(config, len(train))
     checkpoint_timer, picture_timer = _Timer(config.checkpoint_minutes), _Timer(config.picture_minutes)
@@ -114,7 +121,12 @@ def fit(
 
     def save_checkpoint() -> Path:
         log.sync()
-        return checkpoint.save(run, state, model, ema.model, optimizer, generators)
+        return checkpoint.save(run, state, model, ema.model, optimizer, generators, best.weights)
+
+    def score_state() -> float:
+        state.validated, state.latest = state.images, energy(ema.model, validation, config, device)
+        best.offer(ema.model, state)
+        return state.latest
 
     def save_picture() -> None:
         path = run / "samples" / f"step-{state.step:08d}.png"
@@ -123,6 +135,8 @@ def fit(
     with Log(run / "metrics.jsonl", keep_until=state.step) as log, Interrupt() as interrupt:
         if last is not None:
             log.say(f"{run}: going on from step {state.step}")
+        elif config.keep == "best":
+            log.write({"event": "start", "step": 0, "energy": score_state()})
         clock, done = time.perf_counter(), budget.progress(state.images, state.seconds) >= 1
         while not done:  # only a step ends a run, so the last line is always whole; not the time of writing one
             progress = budget.progress(state.images, state.seconds)
@@ -152,8 +166,10 @@ def fit(
                 _skip(state, outcome.bad, rows, config, log)
 
             log.progress(budget.progress(state.images, state.seconds))
-            done = budget.progress(state.images, state.seconds) >= 1
-            if _due(state.images, batches.size, config.log_every) or done:
+            now = budget.progress(state.images, state.seconds)
+            done = now >= 1
+            validating = done or _validation_due(state, batches.size, config, (progress, now), len(validation))
+            if _due(state.images, batches.size, config.log_every) or validating:
                 line = {
                     "step": state.step,
                     "images": state.images,
@@ -168,8 +184,10 @@ def fit(
                     "images_per_second": speed.rate(state),
                     "memory_mb": peak_memory_mb(device),
                 }
-                if _due(state.images, batches.size, config.validate_every) or done:
+                if validating:
                     line["validation"], line["diagnostics"] = validate(ema.model, validation, config, device)
+                    if config.keep == "best":
+                        line["validation"]["energy"] = score_state()
                     if warmup >= 1:
                         _sound_alarms(line["diagnostics"], state, log)
                 log.write(line)
@@ -185,6 +203,9 @@ def fit(
                 save_checkpoint()
 
         save_checkpoint()
+        said = best.take(ema.model, state)
+        if said:
+            log.say(said)
         save_picture()
         save(ema.model, run / "model")
         log.say(f"Trained: {run / 'model'}")
@@ -250,6 +271,17 @@ def _global_generators(seed: int, device: torch.device) -> dict[str, torch.Gener
 
 def _due(images: int, batch: int, every: int) -> bool:
     return images // every > (images - batch) // every
+
+
+def _validation_due(
+    state: State, batch: int, config: TrainConfig, progress: tuple[float, float], pairs: int
+) -> bool:
+    """After every ``validate_every`` images, and up to twenty times a run where that costs little of it."""
+    if _due(state.images, batch, config.validate_every):
+        return True
+    before, now = (int(VALIDATIONS * part) for part in progress)
+    looked_at = min(pairs, config.val_limit) + DRAWS * min(pairs, SCORED)
+    return now > before and state.images - state.validated >= PAYS_AFTER * looked_at
 
 
 def _tick(clock: float, seconds: float) -> tuple[float, float]:

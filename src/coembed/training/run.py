@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from coembed.config import from_dict, to_dict
+from coembed.data.groups import groups_of
 from coembed.data.index import INDEX
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
@@ -23,7 +25,8 @@ from coembed.training.trainable import Pairs
 if TYPE_CHECKING:
     from coembed.guidance.guide import Guide
 
-HELD_OUT = 0.05  # of the pairs, where there is no val split
+HELD_OUT = 0.05  # of the groups of pairs, where there is no val split
+ENOUGH_HELD_OUT = 50  # groups; of fewer, up to a fifth is held out
 
 
 def run_train(config: TrainConfig) -> Path:
@@ -51,7 +54,9 @@ def run_train(config: TrainConfig) -> Path:
             f"flips: on, but the field is a motion in {field.unit} whose index does not say vector: mirroring "
             "is wrong; use --no-flips, or prepare the pairs again"
         )
-    model_config = resolve_model(config, store)
+    model_config, reasons = resolve_model(config, store, train)
+    for reason in reasons:
+        print(f"Fitted to the pairs: {reason}", file=sys.stdout if config.dry_run else sys.stderr, flush=True)
     model_class = class_for(model_config)
 
     def save(trained: Any, folder: Path) -> None:
@@ -75,6 +80,7 @@ def run_train(config: TrainConfig) -> Path:
         ranges=ranges,
         vectors=(index.condition.vector, index.field.vector),
         guide=_guide(config, store, train, model),
+        reasons=reasons,
     )
 
 
@@ -95,11 +101,20 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
     return store_guide(store, rows.numpy(), config.guidance, flips=config.flips, scales=scales)
 
 
-def resolve_model(config: TrainConfig, store: PairStore) -> Any:
-    """The model's config: the preset for the pairs' shapes, with the options of ``config.model`` replaced.
+def resolve_model(
+    config: TrainConfig, store: PairStore, train: Pairs | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """The model's config, and why it is not the preset's own: what ``fit_preset`` found, one sentence each.
 
-    Samples are clipped to the range of the task's field. A resumed run keeps the config it began with, even if
-    a preset has changed since; options given now are compared with it later.
+    That is the preset for the pairs' shapes, fitted to the training pairs if it is ``default``, with the
+    options of ``config.model`` replaced. Samples are clipped to the range of the task's field. A resumed run
+    keeps the config it began with, even if a preset has changed since; options given now are compared with it
+    later.
+
+    Args:
+        config: the options.
+        store: for the shapes, the task and the names of the pairs.
+        train: those of its pairs to train on; all by default.
 
     Raises:
         ConfigError: an unknown preset or option, or a value of the wrong type.
@@ -108,14 +123,24 @@ def resolve_model(config: TrainConfig, store: PairStore) -> Any:
     shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
     named = preset_config(config.preset, *shapes)
     if config.resume:
-        return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model")
+        return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model"), ()
+    reasons: tuple[str, ...] = ()
+    if config.preset == "default" and config.adapt:
+        from coembed.model.adapt import fit_preset
+
+        train = store if train is None else train
+        names = store.names
+        if isinstance(train, Subset):
+            names = [names[row] for row in train.rows.tolist()]
+        fitted = fit_preset(named, train, seed=config.seed, names=names)
+        named, reasons = fitted.config, fitted.reasons
     values = to_dict(named)
     # A task's range holds for every field; a user's own was only measured.
     if "clip" in values and store.index.task != "custom":
         values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
         _replace(values, *parse_option(option))
-    return from_dict(type(named), values, "model")
+    return from_dict(type(named), values, "model"), reasons
 
 
 def parse_option(option: str) -> tuple[str, Any]:
@@ -150,7 +175,10 @@ def _replace(values: dict[str, Any], name: str, value: Any) -> None:
 
 
 def split_pairs(store: PairStore, folder: Path, limit: int) -> tuple[Pairs, Pairs]:
-    """Training and validation pairs: the val split, or every 20th training pair (at most ``limit``) held out.
+    """Training and validation pairs: the val split, or a twentieth of the scenes held out, evenly spread.
+
+    Views of a photo and frames of a clip stay on one side (see ``groups_of``). Of fewer than a thousand scenes
+    up to a fifth is held out, so that there are fifty. At most ``limit`` pairs, rounded to whole scenes.
 
     Raises:
         DataError: fewer than two pairs and no val split.
@@ -167,7 +195,10 @@ def split_pairs(store: PairStore, folder: Path, limit: int) -> tuple[Pairs, Pair
         raise DataError(
             f"{folder}: got {len(store)} pairs, expected at least 2: one is held out for validation"
         )
-    held = spread(len(store), max(1, min(limit, int(HELD_OUT * len(store)))))
-    kept = torch.ones(len(store), dtype=torch.bool)
-    kept[held] = False
-    return Subset(store, kept.nonzero().flatten()), Subset(store, held)
+    groups = torch.tensor(groups_of(store.names))
+    count = int(groups.max()) + 1
+    if count == 1:  # views of a single photo: nothing else is there
+        groups, count = torch.arange(len(store)), len(store)
+    wanted = max(HELD_OUT * count, min(count / 5, ENOUGH_HELD_OUT))
+    held = torch.isin(groups, spread(count, max(1, min(int(limit * count / len(store)), int(wanted)))))
+    return Subset(store, (~held).nonzero().flatten()), Subset(store, held.nonzero().flatten())

@@ -17,7 +17,9 @@ from coembed.training.trainable import Pairs
 FREE = frozenset({"pairs", "out", "resume", "dry_run", "checkpoint_minutes", "picture_minutes"})
 
 
-def begin(config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs) -> Path:
+def begin(
+    config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs, reasons: tuple[str, ...] = ()
+) -> Path:
     """Opens the folder of a new run, or of the run to resume after comparing every option.
 
     Args:
@@ -25,6 +27,7 @@ def begin(config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs) -
         model: the model's config as JSON values.
         task: name of the pairs' task.
         pairs: the training pairs.
+        reasons: why the model is not the preset's own; kept in the record, beside its config.
 
     Raises:
         TrainingError: a run is there and resume is off, none is there and resume is on, or something has
@@ -38,6 +41,7 @@ def begin(config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs) -
         "pairs": {"count": len(pairs), "digest": fingerprint(pairs)},
         "train": to_dict(config),
         "model": _plain(model),
+        **({"fitted": list(reasons)} if reasons else {}),
     }
     if config.resume:
         _compare(run, read_record(run), _plain(record))

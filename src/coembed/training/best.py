@@ -1,0 +1,45 @@
+"""The running mean of the weights at its best: what a run that overfits in the end still has.
+
+Judged by the energy score of samples (``score.energy``), which is what a model is for. The loss would also
+weigh the condition's own ladder and the pixel noise, and small sets overfit in the tie long before those.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from coembed.training.checkpoint import State
+from coembed.training.trainable import Trainable
+
+MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept
+
+
+class Best:
+    """Weights at the best validation so far.
+
+    Args:
+        weights: as a checkpoint gives them back; None where there is nothing to remember yet.
+    """
+
+    def __init__(self, weights: dict[str, Tensor] | None = None):
+        self.weights = weights
+
+    @torch.no_grad()
+    def offer(self, mean: Trainable, state: State) -> None:
+        """Remembers the running mean if its score, ``state.latest``, is the least so far."""
+        if math.isfinite(state.latest) and (state.best is None or state.latest < state.best):
+            state.best, state.best_step = state.latest, state.step
+            self.weights = {name: value.detach().clone() for name, value in mean.state_dict().items()}
+
+    def take(self, mean: Trainable, state: State) -> str | None:
+        """At the end, puts the best weights into the running mean if the last are worse; a line says so."""
+        if self.weights is None or state.best is None or state.latest <= state.best + MARGIN * abs(state.best):
+            return None
+        mean.load_state_dict(self.weights)
+        return (
+            f"Kept: the weights of step {state.best_step}, whose samples score {state.best:.4g} on validation "
+            f"pairs (energy score, lower is better); those of the last step {state.latest:.4g}"
+        )
