@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from coembed.baselines.guidance_space import guidance_features
 from coembed.baselines.presets import BASELINES
+from coembed.baselines.stored_nearest import NearestModel
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.hub import CONFIG_FILE, class_for, from_pretrained
 from coembed.report.options import METHODS, ReproduceConfig
-from coembed.training.batches import fingerprint
+from coembed.training.batches import Subset, fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
+
+_CROP = re.compile(r"#\d+$")
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,20 @@ class Corpus:
     def task(self) -> str:
         """Name of the pairs' task."""
         return self.train.index.task
+
+    def whole(self) -> Whole:
+        """The training pairs that show a whole photo: crops would crowd the neighbours with the same scene."""
+        return Whole(self.train)
+
+
+class Whole(Subset):
+    """Training pairs without the crops among them (``prepare --views``), and their names."""
+
+    def __init__(self, store: PairStore):
+        rows = [row for row, name in enumerate(store.names) if not _CROP.search(name)]
+        super().__init__(store, torch.tensor(rows or range(len(store))))
+        self.store = store
+        self.names = [store.names[row] for row in self.rows.tolist()]
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
@@ -134,7 +155,10 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
 
     def make() -> Any:
         settings = dataclasses.replace(BASELINES[METHODS[method].preset or method](*shapes), **values)
-        return class_for(settings).fit(settings, corpus.train)
+        whole = corpus.whole()
+        if method == "nearest-features":
+            return NearestModel.with_features(settings, whole, guidance_features(corpus.train)[whole.rows])
+        return class_for(settings).fit(settings, whole)
 
     return Model(make, newest)
 

@@ -62,7 +62,7 @@ def errors(task: str, found: Sequence[Found]) -> Table:
         note += (
             f" NN's fields are smoothed by a Gaussian of {smoothed:g} px, which serves the best of 100 of "
             "training photos best (the paper smooths, too, and does not say how much); best of n is of n among "
-            "the 100 nearest."
+            "the 100 nearest. Neighbours and random fields are of whole photos, not of crops."
         )
     if number:
         note += " The paper's data, sizes of training set and training times were others, so compare ratios."

@@ -116,8 +116,9 @@ def _pairs_changed(config: ReproduceConfig, corpus: Corpus) -> float:
     """When the training pairs were first seen as they are: scores of samplers made of others are older."""
     path = Path(config.out) / "scores" / corpus.name / "pairs.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file() or read_json(path) != {"train": corpus.digest}:
-        write_json(path, {"train": corpus.digest})
+    known = {"train": corpus.digest, "neighbours": "whole photos"}
+    if not path.is_file() or read_json(path) != known:
+        write_json(path, known)
     return path.stat().st_mtime
 
 
