@@ -9,6 +9,10 @@ with :math:`t` logit-normal(0, 1) [Esser et al. 2024], the network preconditione
 :math:`v = (2t - 1)\, x_t / s^2 + u(x_t / s, c, t) / s` with :math:`s^2 = t^2 + (1 - t)^2`. The first term is
 the best guess for white fields of unit variance, so the network starts at a sensible velocity and has a target
 of unit size.
+
+Tried on resaturation, 60 CPU seconds each, velocity's error on 1,000 validation pairs: batch 64 at 1e-3 0.563,
+batch 32 at 1e-3 0.535, batch 32 at 2e-3 0.516. With the first, 50 photos, 20 samples, 10 evaluations, energy
+score by solver: 5.573 midpoint, 5.571 Heun, 5.616 Euler; spread/skill 0.84, 0.75, 0.72. Hence the settings.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ class Flow(Peer):
 
     name: ClassVar[str] = "flow matching"
     batch_size: ClassVar[int] = 32
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 2e-3
     limited: ClassVar[bool] = True
     settings: ClassVar[dict[str, dict[str, object]]] = {
         f"{n} evaluations": {"evaluations": n} for n in (10, 20, 50)
