@@ -37,7 +37,7 @@ def representatives(fields: np.ndarray, n: int) -> Representatives:
     """
     if not 1 <= n <= len(fields):
         raise ValueError(f"n is {n}, expected 1 to {len(fields)}, the number of fields")
-    distances = _distances(fields.reshape(len(fields), -1))
+    distances = distances_between(fields.reshape(len(fields), -1))
     medoids = _greedy(distances, n)
     for _ in range(_MOST_ROUNDS):
         improved = _central(distances, _nearest(distances, medoids), medoids)
@@ -51,7 +51,8 @@ def representatives(fields: np.ndarray, n: int) -> Representatives:
     )
 
 
-def _distances(points: np.ndarray) -> np.ndarray:
+def distances_between(points: np.ndarray) -> np.ndarray:
+    """Euclidean distances (n, n) between rows (n, size); in double precision, exactly 0 on the diagonal."""
     points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     norms = (points**2).sum(axis=1)
     squared = norms[:, None] + norms[None] - 2 * points @ points.T

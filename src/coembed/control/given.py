@@ -1,0 +1,159 @@
+"""A model that has read its conditions: what every controlled draw begins and ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coembed.control.pull import Pull
+from coembed.errors import ModelError
+from coembed.model.cdvae import CDVAE
+from coembed.model.gaussians import Gaussian, Mixture
+from coembed.model.ties import MixtureTie, TieContext
+from coembed.sampling import Streams
+
+_CHUNK_VALUES = 2**18  # as in CDVAE.sample: bounds memory, changes no sample
+
+
+@dataclass(frozen=True)
+class Given:
+    """A batch of conditions as a model sees them: standardised maps, and codes where those are not drawn."""
+
+    model: CDVAE
+    condition: Tensor
+    mean: Tensor
+    features: Tensor | None
+    codes: list[Tensor] | None
+
+    @classmethod
+    def of(cls, model: CDVAE, condition: Tensor) -> Given:
+        """Reads conditions (batch, c, h, w), natural units; the model should be in evaluation mode.
+
+        Raises:
+            ModelError: a model without codes, or a condition of another shape.
+        """
+        if not isinstance(model, CDVAE):
+            raise ModelError(f"a {type(model).__name__} has no code space to steer in, expected a CDVAE")
+        model._check(condition, model.config.condition_shape, "condition")
+        xc = model._standardise(condition, "condition")
+        mean, features = model._regress(xc)
+        codes = None if model._sampled_condition else model.condition_ladder.infer(xc, None).codes
+        return cls(model, xc, mean, features, codes)
+
+    def __len__(self) -> int:
+        return len(self.condition)
+
+    def noise(self, streams: Streams, n: int, leading: int | None) -> Tensor:
+        """The next n rows of noise of every condition, (n * batch, size): those that ``CDVAE.sample`` uses.
+
+        Raises:
+            ModelError: ``leading`` below 0.
+        """
+        model = self.model
+        leading = model.config.leading if leading is None else leading
+        if leading < 0:
+            raise ModelError(f"leading: got {leading}, expected 0 or more")
+        noise = streams.normal(n, model._noise_size).flatten(0, 1).to(self.condition.device)
+        if leading:
+            first = model._noise_size_condition + 1
+            noise[:, first + leading : first + model.tie.sizes[0]] = 0
+        return noise
+
+    def index(self, n: int) -> Tensor:
+        """Which condition every row of n samples belongs to, (n * batch,)."""
+        return torch.arange(len(self), device=self.condition.device).repeat(n)
+
+    def chunks(self, n: int) -> Iterator[int]:
+        """Numbers of samples to draw at a time; they sum to n."""
+        rows = max(1, _CHUNK_VALUES // (max(1, len(self)) * self.model.config.field_size))
+        for start in range(0, n, rows):
+            yield min(rows, n - start)
+
+    def parts(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise for the condition's codes, for the tie, and for the pixels."""
+        condition, tie = self.model._noise_size_condition, self.model.tie.noise_size
+        return noise.split([condition, tie, noise.shape[-1] - condition - tie], -1)  # type: ignore[return-value]
+
+    def context(self, index: Tensor, noise: Tensor | None = None) -> TieContext:
+        """What the tie reads, a row an entry of ``index``; with noise where the condition's codes are drawn."""
+        context = TieContext(self.codes or [], self.features, self.condition, self.mean).rows(index)
+        if self.codes is not None or noise is None:
+            return context
+        ladder = self.model.condition_ladder
+        pieces = iter(noise.split(ladder.code_sizes, -1))
+        drawn = ladder.infer(self.condition[index], lambda shape: next(pieces).reshape(shape))
+        return dataclasses.replace(context, codes=drawn.codes)
+
+    def standardised(
+        self, codes: list[Tensor], index: Tensor, pixels: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """Standardised fields (rows, c, h, w) at given codes; ``pixels`` is noise, for models that draw it."""
+        decoded = self.model.field_ladder.decode(codes)
+        residual = decoded.mean
+        if self.model.config.decode == "draw":
+            residual = decoded.sample(temperature * pixels.view_as(residual))
+        return residual + self.mean[index]
+
+    def natural(self, standardised: Tensor) -> Tensor:
+        """The same in natural units, within the model's range."""
+        fields, clip = self.model._natural(standardised), self.model.config.clip
+        return fields.clamp(*clip) if clip else fields
+
+
+def draw_codes(
+    model: CDVAE, context: TieContext, noise: Tensor, temperatures: list[float], pull: Pull | None
+) -> list[Tensor]:
+    """The tie's own draw of field codes, coarse to fine, with a pull on the top one.
+
+    Args:
+        model: whose tie it is.
+        context: (rows, ...).
+        noise: (rows, tie.noise_size).
+        temperatures: one a layer.
+        pull: of as many rows; None draws as the tie does.
+    """
+    tie, ladder = model.tie, model.field_ladder
+    if pull is None or pull.closeness == 0:
+        return tie.draw(ladder, context, noise, temperatures)
+    uniform, codes = torch.special.ndtr(noise[:, 0]), []
+    if is_joint(model):
+        flat = pull.on(top(model, context)).sample(uniform, noise[:, 1:], temperatures[0])
+        parts = zip(flat.split(tie.sizes, -1), tie.shapes, strict=True)
+        return [code.view(-1, *shape) for code, shape in parts]
+    for i, part in enumerate(noise[:, 1:].split(tie.sizes, -1)):
+        found = tie.conditional(i, ladder, codes, context) if i else pull.on(top(model, context))
+        if isinstance(found, Mixture):
+            code = found.sample(uniform, part, temperatures[i]).view(-1, *tie.shapes[i])
+        else:
+            code = found.sample(part.view(-1, *tie.shapes[i]) * temperatures[i])
+        codes.append(code)
+    return codes
+
+
+def top(model: CDVAE, context: TieContext) -> Gaussian | Mixture:
+    """What the tie says of the top code; of all codes at once where it joins them (``is_joint``)."""
+    if is_joint(model):
+        return model.tie.mixture(context)  # type: ignore[operator]
+    return model.tie.conditional(0, model.field_ladder, [], context)
+
+
+def is_joint(model: CDVAE) -> bool:
+    """Whether one mixture holds the codes of every layer."""
+    return isinstance(model.tie, MixtureTie) and model.tie.config.layers == "all"
+
+
+@contextmanager
+def evaluation(model: CDVAE) -> Iterator[None]:
+    """The model in evaluation mode and without gradients, and as it was afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
