@@ -1,14 +1,18 @@
 """What embedding guidance is worth: the same model without it and with each kind of feature, from few pairs on.
 
-    python benchmarks/guidance.py --pairs DIR --minutes 600
+    python benchmarks/guidance.py --name photos --pairs DIR --counts 2000 10000 30000 --seeds 0 1
+    python benchmarks/guidance.py --name regions --world regions --counts 2000
 
-Every run is ``coembed train`` on a part of the training pairs (with their features), scored on validation
-pairs it never saw: fair energy score and best-of-100 (lower is better), and on the top codes of 1,500 of them
-how well they keep the neighbourhoods of the features (all blocks, weighted as by default): trustworthiness,
-continuity, and collapse, the share of pairs far apart in features among those close in code (0.1 is chance).
+Every run is ``coembed train`` on a part of the training pairs (with their features). A quarter of the photos
+(or clips) for validation chooses the state of the weights that is kept, the others score it: fair energy
+score and best-of-100, each also as a paired difference from the run without guidance on the same photos, and
+on the top codes of both sides how well they keep the neighbourhoods of the features (all blocks, weighted as
+by default): trustworthiness, continuity, and collapse, the share of the tenth of pairs that are farthest
+apart in features which is among the tenth closest in code (0.1 is chance). In a known-truth world, mode
+recall, energy distance to the truth and the KL of the modes' frequencies beside.
 
-Results are kept in ``results/guidance-TASK.json`` as soon as a run is done, so an interrupted sweep goes on
-where it stopped; ``--minutes`` bounds the whole, and runs that would pass it are left for the next time.
+Runs are kept in ``--cache`` as soon as they are done, so an interrupted sweep goes on where it stopped;
+``results/guidance-NAME.{json,md}`` are written anew after each. ``--minutes`` bounds the whole.
 """
 
 from __future__ import annotations
@@ -17,25 +21,29 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from guidance_table import write_results
+from guidance_worlds import world_blocks, world_store
 
-from coembed.config import read_json, write_json
+from coembed.config import write_json
 from coembed.data.shards import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
+from coembed.evaluation.world_scores import score_world
+from coembed.evaluation.worlds import WORLDS
 from coembed.guidance.config import GuidanceConfig
 from coembed.guidance.feature_files import read_features, write_features
-from coembed.guidance.features import Scaling
-from coembed.guidance.prepared import store_blocks
+from coembed.guidance.features import Block, Scaling, action_block, groups_of, pixel_block
 from coembed.guidance.preservation import preservation
 from coembed.hub import load_pretrained
 from coembed.training.config import TrainConfig
 from coembed.training.run import run_train
 
 RESULTS = Path(__file__).parent / "results"
-NONE = GuidanceConfig()
+PLAIN = GuidanceConfig()
 KINDS = {
     "none": {},
     "pixels": {"label": 0.0, "layout": 0.0},
@@ -44,106 +52,150 @@ KINDS = {
     "all": {},
     "all, floor": {"floor": 0.1},
     "all, condition only": {"sides": "condition"},
+    "all, field only": {"sides": "field"},
     "all, procrustes": {"align": "procrustes"},
     "all, cca": {"align": "cca"},
     "all, not aligned": {"align": "none"},
+    "all, top code only": {"layers": "top", "components": 16},
+    "contrastive": {"form": "contrastive"},
+    "contrastive, floor": {"form": "contrastive", "floor": 0.1},
+    "contrastive, labels": {"form": "contrastive", "layout": 0.0, "pixels": 0.0},
+    "contrastive, pixels": {"form": "contrastive", "label": 0.0, "layout": 0.0},
+    "contrastive, condition only": {"form": "contrastive", "sides": "condition"},
 }
+"""Options of guidance by the name of a row; a floor is a fraction of the weight."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=Path, required=True, help="train/ and val/, prepared with annotations")
+    parser.add_argument("--name", required=True, help="of the results")
+    parser.add_argument("--pairs", type=Path, help="train/ and val/, prepared with annotations")
+    parser.add_argument("--world", choices=list(WORLDS), help="a known-truth world in place of pairs")
     parser.add_argument("--counts", type=int, nargs="+", default=[2_000, 10_000, 30_000])
     parser.add_argument(
         "--kinds", nargs="+", default=["none", "pixels", "labels", "layout", "all"], choices=KINDS
     )
     parser.add_argument("--preset", default="paper-mdn4")
-    parser.add_argument("--images", type=int, default=400_000, help="pairs seen a run, whatever the count")
-    parser.add_argument("--weight", type=float, default=100.0, help="lambda at the start")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=1_000, help="validation pairs to score on")
+    parser.add_argument("--images", type=int, default=100_000, help="pairs seen a run, whatever the count")
+    parser.add_argument("--weights", type=float, nargs="+", default=[100.0], help="lambda at the start")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--limit", type=int, default=500, help="validation pairs to score on")
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="budget of the whole")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path("out/guidance"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
     options = parser.parse_args()
-    store, validation = open_pairs(options.pairs, "train"), open_pairs(options.pairs, "val")
-    out = options.out or RESULTS / f"guidance-{store.index.task}.json"
-    results = read_json(out) if out.exists() else {}
+    if (options.pairs is None) == (options.world is None):
+        parser.error("give either --pairs or --world")
+    cache = options.cache / options.name
+    if options.table:
+        print(write_results(cache, options.out / f"guidance-{options.name}"))
+        return
     torch.set_num_threads(options.threads)
-    end, longest = time.monotonic() + 60 * options.minutes, 0.0
-    for count in options.counts:
-        for seed in range(options.seeds):
-            for kind in options.kinds:
-                key = f"{options.preset}/{count}/{options.images}/{options.weight:g}/{kind}/{seed}"
-                if key in results:
+    end, longest, data = time.monotonic() + 60 * options.minutes, 0.0, None
+    for seed in options.seeds:
+        for count in options.counts:
+            for weight, kind in [(w, k) for k in options.kinds for w in options.weights]:
+                weight = 0.0 if kind == "none" else weight
+                key = f"{options.preset}/{count}/{options.images}/{kind}/{weight:g}/{seed}"
+                if (cache / key / "scores.json").exists():
                     continue
                 if time.monotonic() + longest > end:
                     print("left for the next time:", key)
                     continue
                 start = time.monotonic()
-                results[key] = run(store, validation, count, kind, seed, options)
+                data = data or load(options)
+                run(data, count, kind, weight, seed, options, cache / key)
                 longest = max(longest, time.monotonic() - start)
-                write_json(out, results)
-                print(f"{key:<50}", json.dumps(results[key]), flush=True)
-    print(table(results))
+                print(key, (cache / key / "scores.json").read_text(), flush=True)
+                write_results(cache, options.out / f"guidance-{options.name}")
+    print(write_results(cache, options.out / f"guidance-{options.name}"))
 
 
-def run(store: PairStore, validation: PairStore, count: int, kind: str, seed: int, options) -> dict[str, float]:
+def load(options) -> tuple[PairStore, PairStore, dict[str, Block], dict[str, Block]]:
+    """Training and validation pairs with what is known of them beside their pixels."""
+    if options.world:
+        store, validation = world_store(options.world, 30_000, 0), world_store(options.world, 1_000, 1)
+        return store, validation, world_blocks(options.world, store), world_blocks(options.world, validation)
+    stores = open_pairs(options.pairs, "train"), open_pairs(options.pairs, "val")
+    blocks = []
+    for store in stores:
+        assert store.folder is not None
+        found = read_features(store.folder, store.names)
+        if not found and (actions := action_block(store.names)) is not None:
+            found = {"label": actions}
+        blocks.append(found)
+    return *stores, *blocks
+
+
+def run(data, count: int, kind: str, weight: float, seed: int, options, out: Path) -> None:
     """Trains one model and scores it."""
-    weight = 0.0 if kind == "none" else options.weight
+    store, validation, features, validation_features = data
+    choosing, scoring = chosen_rows(validation)
+    scoring = scoring[: options.limit]
     changes = dict(KINDS[kind])
     if "floor" in changes:
         changes["floor"] = changes["floor"] * weight
     with tempfile.TemporaryDirectory() as folder:
-        part(store, count, Path(folder) / "pairs")
-        started = time.monotonic()
+        pairs = Path(folder) / "pairs"
+        part(
+            store,
+            features,
+            np.arange(min(count, len(store))) * len(store) // min(count, len(store)),
+            pairs / "train",
+        )
+        part(validation, {}, choosing, pairs / "val")
+        started = time.process_time()
         model_folder = run_train(
             TrainConfig(
-                pairs=str(Path(folder) / "pairs"),
+                pairs=str(pairs),
                 out=str(Path(folder) / "run"),
                 preset=options.preset,
                 images=options.images,
                 seed=seed,
                 guidance=GuidanceConfig(weight=weight, **changes),
-                validate_every=max(1, options.images // 4),
+                flips=options.world is None,
+                val_limit=300,
                 picture_minutes=0.0,
                 checkpoint_minutes=0.0,
                 threads=options.threads,
             )
         )
-        seconds = time.monotonic() - started
+        seconds = time.process_time() - started
         model = load_pretrained(model_folder).model
+        diagnosed = last_validation(Path(folder) / "run" / "metrics.jsonl")
     low, high = store.index.field.low, store.index.field.high
-    scores = evaluate(model, validation, limit=options.limit, samples=options.samples, clip=(low, high))
-    found = {name: estimate.value for name, estimate in scores.summary().items() if name in WANTED}
-    return {
-        "seconds": round(seconds, 1),
-        **{k: round(v, 5) for k, v in {**found, **kept(model, validation)}.items()},
+    truth = PairStore.from_arrays(
+        validation.condition(scoring), validation.field(scoring), names=[validation.names[i] for i in scoring]
+    )
+    scores = evaluate(model, truth, name=kind, limit=options.limit, samples=options.samples, clip=(low, high))
+    columns = {
+        k: v
+        for k, v in scores.values.items()
+        if k.startswith(("energy", "best_100", "spread", "skill", "best_10"))
     }
+    found = {"cpu_seconds": round(seconds, 1), **diagnosed}
+    found |= kept(model, validation, validation_features)
+    if options.world:
+        found |= true_scores(model, options.world)
+    out.mkdir(parents=True, exist_ok=True)
+    replace(scores, values=columns).save(out / "evaluation.json")
+    write_json(out / "scores.json", {k: round(v, 5) for k, v in found.items()})
 
 
-WANTED = ("energy", "best_100", "spread_skill")
+def chosen_rows(validation: PairStore) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that choose the weights and rows that score them: whole photos or clips, in a random order."""
+    groups = groups_of(validation.names)
+    order = np.random.default_rng(0).permutation(groups.max() + 1)
+    first = np.isin(groups, order[: len(order) // 4])
+    shuffled = np.random.default_rng(1).permutation(len(validation))
+    return shuffled[first[shuffled]], shuffled[~first[shuffled]]
 
 
-def kept(model, validation: PairStore) -> dict[str, float]:
-    """How the codes of validation pairs keep the neighbourhoods of their features, side by side."""
-    rows = np.arange(min(1_500, len(validation)))
-    blocks = {name: block.rows(rows) for name, block in store_blocks(validation).items()}
-    weights = {"label": NONE.label, "layout": NONE.layout, "pixels": NONE.pixels, "field_pixels": NONE.pixels}
-    features = Scaling.of(blocks, weights).join(blocks)
-    features = features if isinstance(features, np.ndarray) else features.toarray()
-    codes = model.codes(validation.condition(rows), validation.field(rows))
-    found = {}
-    for side, layers in zip(("condition", "field"), codes, strict=True):
-        top = layers[0].flatten(1).float().numpy()
-        found |= {f"{side}_{k}": v for k, v in preservation(features, top, 15).items()}
-    return found
-
-
-def part(store: PairStore, count: int, folder: Path) -> None:
-    """Writes the first ``count`` of evenly spread pairs with their features as a store of their own."""
-    rows = np.arange(min(count, len(store))) * len(store) // min(count, len(store))
+def part(store: PairStore, blocks: dict[str, Block], rows: np.ndarray, folder: Path) -> None:
+    """Writes some pairs with their features as a store of their own."""
     i, names = store.index, [store.names[r] for r in rows]
     chosen = PairStore.from_arrays(
         store.condition(rows),
@@ -153,20 +205,55 @@ def part(store: PairStore, count: int, folder: Path) -> None:
         condition_layer=i.condition,
         field_layer=i.field,
     )
-    chosen.save(folder / "train", dtype=i.dtype)
-    assert store.folder is not None
-    blocks = {name: b.rows(rows) for name, b in read_features(store.folder, store.names).items()}
+    chosen.save(folder, dtype=i.dtype)
     if blocks:
-        write_features(folder / "train", blocks, names, store.folder / "features.json")
+        write_features(folder, {n: b.rows(rows) for n, b in blocks.items()}, names, folder / "index.json")
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """Markdown, a line a run."""
-    names = sorted({name for row in results.values() for name in row})
-    lines = ["| run | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for key, row in results.items():
-        lines.append(f"| {key} | " + " | ".join(str(row.get(name, "")) for name in names) + " |")
-    return "\n".join(lines)
+def last_validation(log: Path) -> dict[str, float]:
+    """At the end of the run: the bound on validation pairs, KL (nats) and active units of each side's codes."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    last = [line for line in lines if "diagnostics" in line][-1]
+    found = {"bound": last["validation"]["total"]}
+    for side in ("condition", "field"):
+        for name in ("kl", "active"):
+            layers = last["diagnostics"].get(f"{name}_{side}", [])
+            found |= {f"{name}_{side}": sum(layers), f"{name}_{side}_top": layers[0]}
+    return found
+
+
+def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, float]:
+    """How the codes of validation pairs keep the neighbourhoods of their features, side by side."""
+    rows = np.random.default_rng(2).permutation(len(validation))[:1_000]
+    blocks = {name: block.rows(rows) for name, block in features.items()}
+    condition, field = validation.condition(rows), validation.field(rows)
+    blocks["pixels"] = pixel_block(lambda s: condition[s], len(rows))
+    blocks["field_pixels"] = pixel_block(lambda s: field[s], len(rows))
+    weights = {
+        "label": PLAIN.label,
+        "layout": PLAIN.layout,
+        "pixels": PLAIN.pixels,
+        "field_pixels": PLAIN.pixels,
+    }
+    joined = Scaling.of(blocks, weights).join(blocks)
+    joined = joined if isinstance(joined, np.ndarray) else joined.toarray()
+    found = {}
+    for side, layers in zip(("condition", "field"), model.codes(condition, field), strict=True):
+        top = layers[0].flatten(1).float().numpy()
+        found |= {f"{side}_{k}": v for k, v in preservation(joined, top, 15).items()}
+    return found
+
+
+def true_scores(model, name: str) -> dict[str, float]:
+    """What can be said where the truth is known."""
+
+    class Sampler:  # without the model's density, whose bound takes longer than all the rest
+        def sample(self, condition, n, *, generator):
+            return model.sample(condition, n, generator=generator)
+
+    scores = score_world(Sampler(), WORLDS[name](16), conditions=200, samples=100).scores
+    names = ("mode_recall", "on_mode", "frequency_kl", "energy_distance")
+    return {key: scores[key].value for key in names if key in scores}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ Features like MS-COCO's: label (80), layout (5 x 5 x 80) and pixels (32 x 32 x 3
 boxes where --photos and --boxes are given, tiled with noise up to --rows; else from random shapes.
 
     python benchmarks/lpp.py --photos PAIRS/train --boxes instances_train2014.json --rows 80000 --threads 2
+
+``--parts`` times the steps of the projection one by one instead, to see how each grows with the rows.
+Writes ``results/lpp.json``, which keeps what earlier calls measured, and ``results/lpp.md``.
 """
 
 from __future__ import annotations
@@ -34,21 +37,57 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=300, help="seconds a method may take")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", action="store_true", help="time the projection's own steps")
+    parser.add_argument("--one", choices=(*METHODS, "parts"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one, make_features(options.rows[0], options.photos, options.boxes))))
+        features = make_features(options.rows[0], options.photos, options.boxes)
+        print(json.dumps(parts(features) if options.one == "parts" else measure(options.one, features)))
         return
     from machine import describe
 
     results = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
     results["machine"] = describe()
     for rows in options.rows:
-        for method in options.methods:
+        for method in ["parts"] if options.parts else options.methods:
             found = in_process(method, rows, options)
             results["runs"][f"{method}/{rows}"] = found
             print(f"{rows:>7} rows  {method:<17}", ", ".join(f"{k} {v}" for k, v in found.items()), flush=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
+    options.out.with_suffix(".md").write_text(table(results["runs"]) + "\n")
+
+
+def table(runs: dict[str, dict]) -> str:
+    """Markdown: methods by rows, then the projection's steps by rows."""
+    heads = (
+        "seconds",
+        "cpu_seconds",
+        "threads",
+        "features_mb",
+        "peak_mb",
+        "trustworthiness",
+        "continuity",
+        "collapse",
+    )
+    titles = ("s", "CPU s", "threads", "features, MB", "peak, MB", "trustworthiness", "continuity", "collapse")
+    lines = ["| rows | method | " + " | ".join(titles) + " |", "|---:|---|" + "---:|" * len(titles)]
+    by_rows = sorted(runs.items(), key=lambda item: (int(item[0].split("/")[1]), item[0]))
+    for name, found in by_rows:
+        method, rows = name.split("/")
+        if method == "parts":
+            continue
+        cells = [str(found.get(h, "")) for h in heads]
+        if "failed" in found:
+            cells = [found["failed"], *[""] * (len(heads) - 1)]
+        lines.append(f"| {int(rows):,} | {method} | " + " | ".join(cells) + " |")
+    steps = {int(name.split("/")[1]): found for name, found in by_rows if name.startswith("parts/")}
+    if steps:
+        lines += ["", "CPU seconds of the steps, by rows:", ""]
+        lines += ["| step | " + " | ".join(f"{n:,}" for n in steps) + " |", "|---|" + "---:|" * len(steps)]
+        for step in ("gram", "eigenvectors", "projection", "neighbours", "graph_and_solution"):
+            cells = (str(found.get(step, found.get("failed", ""))) for found in steps.values())
+            lines.append(f"| {step.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def in_process(method: str, rows: int, options: argparse.Namespace) -> dict:
@@ -89,6 +128,33 @@ def measure(method: str, features: np.ndarray) -> dict:
 
         rows = np.arange(len(features))[:: max(1, len(features) // 1500)]
         found |= {k: round(v, 4) for k, v in preservation(features[rows], embedded[rows], 15).items()}
+    return found
+
+
+def parts(features: np.ndarray) -> dict:
+    """CPU seconds of each step of ``LocalityPreservingProjection.fit``, and of the projection of all rows."""
+    from coembed.guidance import gram
+    from coembed.guidance.graph import heat_graph
+    from coembed.guidance.lpp import _project, _solve
+    from coembed.guidance.neighbors import nearest_neighbors
+
+    found: dict[str, float] = {}
+
+    def timed(name, step, *arguments, **options):
+        start = time.process_time()
+        result = step(*arguments, **options)
+        found[name] = round(found.get(name, 0.0) + time.process_time() - start, 2)
+        return result
+
+    solver = gram.eigsh
+    gram.eigsh = lambda *a, **k: timed("eigenvectors", solver, *a, **k)
+    mean = timed("gram", gram.column_means, features, 512)
+    basis, variances, _ = timed("gram", gram.principal_components, features, mean, 256, 512)
+    found["gram"] = round(found["gram"] - found["eigenvectors"], 2)  # which were found within
+    points = timed("projection", _project, features, mean, basis.T, 512)
+    near = timed("neighbours", nearest_neighbors, points, 15)
+    graph, _ = timed("graph_and_solution", heat_graph, *near, "median")
+    timed("graph_and_solution", _solve, points, graph, 1 / np.sqrt(variances), 32, 0.0, 512)
     return found
 
 
