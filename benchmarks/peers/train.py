@@ -66,6 +66,7 @@ def train_peer(
     seed: int = 0,
     vectors: tuple[bool, bool] = (False, False),
     task: str = "custom",
+    flips: bool = True,
     say: Callable[[str], object] = print,
 ) -> None:
     """Trains a peer, or goes on where its last checkpoint stopped, and writes weights and record.
@@ -79,6 +80,7 @@ def train_peer(
         seed: of pairs, mirrors and noise.
         vectors: whether condition and field are displacements, which a mirror turns round.
         task: name, for the record.
+        flips: mirror half of the pairs left to right.
         say: gets lines of progress.
 
     Raises:
@@ -97,6 +99,8 @@ def train_peer(
         "parameters": peer.parameter_count(),
         "pairs": {"count": len(pairs), "digest": fingerprint(pairs)},
     }
+    if not flips:
+        options["flips"] = False
     config = TrainConfig("pairs", str(folder), learning_rate=peer.learning_rate, batch_size=peer.batch_size)
     batches = Batches(pairs, peer.batch_size, seed, torch.device("cpu"), vectors)
     rows = spread(len(pairs), _INITIAL_ROWS)
@@ -121,7 +125,7 @@ def train_peer(
             fraction = course.seconds / seconds
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, fraction)
-            losses += _step(peer, optimizer, batches, generators, course, fraction)
+            losses += _step(peer, optimizer, batches, generators, course, fraction, flips)
             course.step, course.images = course.step + 1, course.images + batches.size
             ema.update(peer, batches.size, course.images)  # type: ignore[arg-type]
             course.seconds += time.process_time() - begun
@@ -170,9 +174,10 @@ def _step(
     generators: dict[str, torch.Generator],
     course: Course,
     fraction: float,
+    flips: bool,
 ) -> list[float]:
     """One step of training; its loss, or nothing if it was skipped."""
-    condition, field = batches.get(batches.rows(course.step), generators["flips"])
+    condition, field = batches.get(batches.rows(course.step), generators["flips"] if flips else None)
     condition, field = peer.standard(condition, "condition"), peer.standard(field, "field")
     with torch.autocast("cpu", torch.bfloat16):
         losses = peer.loss(condition, field, generator=generators["noise"], fraction=fraction).float()

@@ -8,7 +8,7 @@ import torch
 
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.world_scores import energy_distance, mode_scores, score_world, sliced_wasserstein
-from coembed.evaluation.worlds import WORLDS, Regions, Shading, Sprites
+from coembed.evaluation.worlds import WORLDS, Modes, Regions, Shading, Sprites
 from coembed.sampling import Sampler, Streams
 
 
@@ -126,29 +126,62 @@ class OneMode:
         return self.world._draw(type(modes)(modes.parts, weights, modes.means), n, generator)
 
 
-class Blurred:
+class Blurred(OneMode):
     """Draws the conditional mean: what squared error asks for."""
 
-    def __init__(self, world):
-        self.world = world
+    def sample(self, condition, n, *, generator):
+        return self.world.mean(condition).expand(n, -1, -1, -1, -1)
+
+
+class Unconditional(OneMode):
+    """Draws true fields of other conditions."""
 
     def sample(self, condition, n, *, generator):
-        return self.world.sample(condition, 200, generator=generator).mean(0).expand(n, -1, -1, -1, -1)
+        rows = torch.arange(len(condition))
+        fields = self.world.pairs(len(condition) * n, seed=8)[1].view(
+            n, len(condition), *self.world.field_shape
+        )
+        return fields[:, rows]
 
 
 def test_scores_tell_collapse_and_blur_from_the_truth(world):
     options = {"conditions": 12, "samples": 40, "particles": 1}
-    truth, one, blur = (
+    truth, one, blur, other = (
         {key: value.value for key, value in score_world(s, world, **options).scores.items()}
-        for s in (world, OneMode(world), Blurred(world))
+        for s in (world, OneMode(world), Blurred(world), Unconditional(world))
     )
     assert truth["mode_recall"] > 0.9 and abs(truth["conditional_kl"]) < 1e-3
     assert abs(truth["energy_distance"]) < 0.02
     assert one["on_mode"] > 0.95 and one["mode_recall"] < 0.6 and one["frequency_kl"] > 0.3
-    assert blur["on_mode"] < truth["on_mode"] - 0.2 and "conditional_kl" not in blur
-    for other in (one, blur):
-        assert other["energy_distance"] > truth["energy_distance"] + 0.02
-        assert other["sliced_wasserstein"] > 1.5 * truth["sliced_wasserstein"]
+    assert blur["on_mode"] < 0.05 and blur["mode_recall"] < 0.05 and "conditional_kl" not in blur
+    assert truth["mode_mass"] > 0.85 and one["mode_mass"] < 0.6 and blur["mode_mass"] < 0.05
+    assert other["mode_mass"] < 0.35  # however many modes fields of other conditions hit by chance
+    for wrong in (one, blur):
+        assert wrong["energy_distance"] > truth["energy_distance"] + 0.02
+        assert wrong["sliced_wasserstein"] > 1.5 * truth["sliced_wasserstein"]
+
+
+def test_the_density_integrates_to_one(world):
+    """E_p[q(y) / p(y)] = 1 for any density q, here that of the same world with other probabilities."""
+
+    class Other(type(world)):
+        def modes(self, condition):
+            modes = super().modes(condition)
+            weights = modes.weights.sqrt()
+            return Modes(modes.parts, weights / weights.sum(-1, keepdim=True), modes.means)
+
+    condition, field = world.pairs(1000, seed=5)
+    log_p, log_q = world.log_prob(condition, field), Other(16).log_prob(condition, field)
+    ratio = (log_q - log_p).exp()
+    assert ratio.std() > 0.1
+    assert ratio.mean().item() == pytest.approx(1, abs=4 * ratio.std().item() / math.sqrt(len(ratio)))
+
+
+def test_the_mean_is_that_of_many_fields(world):
+    condition = world.conditions(3, generator=torch.Generator().manual_seed(0))
+    many = world.sample(condition, 500, generator=1)
+    error = (many.mean(0) - world.mean(condition)).square().mean().sqrt()
+    assert error < 1.5 * (many.var(0).mean() / 500).sqrt()
 
 
 def test_the_likelihood_sees_a_wrong_model_by_its_exact_divergence():

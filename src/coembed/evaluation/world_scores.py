@@ -32,12 +32,14 @@ class WorldScores:
         samples: a condition.
         seed: of every draw.
         seconds: of sampling.
-        scores: ``mode_recall``: share of a part's modes that some sample is on; ``on_mode``: share of the parts
-            of samples that are on some mode; ``frequency_kl``: KL (nats) of the true probabilities of the modes
-            from the samples' frequencies, by nearest mode; ``mode_rmse``: root mean squared error to the
-            nearest mode's mean, over the truth's own; ``energy_distance`` and ``sliced_wasserstein`` of a
-            condition's samples to as many fresh truths, a value; ``conditional_kl``: nats a field by which the
-            model's density (or its bound) falls short of the true one, where it has one.
+        scores: ``mode_recall``: share of a part's modes that some sample is on; ``mode_mass``: sum over modes
+            of the smaller of true probability and share of samples on it (blur, lost modes and chance hits all
+            lower it); ``on_mode``: share of the parts of samples that are on some mode; ``frequency_kl``: KL
+            (nats) of the true probabilities of the modes from the samples' frequencies, by nearest mode;
+            ``mode_rmse``: root mean squared error to the nearest mode's mean, over the truth's own;
+            ``energy_distance`` and ``sliced_wasserstein`` of a condition's samples to as many fresh truths, a
+            value; ``conditional_kl``: nats a field by which the model's density (or its bound) falls short of
+            the true one, where it has one.
     """
 
     name: str
@@ -109,7 +111,7 @@ def score_world(
 
 
 def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Tensor]:
-    """``mode_recall``, ``on_mode``, ``frequency_kl`` and ``mode_rmse`` of every condition, (batch,) each.
+    """``mode_recall``, ``mode_mass``, ``on_mode``, ``frequency_kl`` and ``mode_rmse``, (batch,) each.
 
     Parts that have one mode only (the ground of the sprites) and modes of no probability do not count.
 
@@ -124,8 +126,9 @@ def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Ten
     own = math.sqrt(world.sigma**2 + world.tau**2)
     on = least <= ON_MODE * own
     shape = (*nearest.shape, possible.shape[-1])
-    hit = torch.zeros(shape, dtype=torch.bool).scatter_(-1, nearest[..., None], on[..., None]).any(0)
-    recall = (hit & possible).sum(-1) / possible.sum(-1)
+    hit = torch.zeros(shape, dtype=torch.bool).scatter_(-1, nearest[..., None], on[..., None]) & possible
+    recall = hit.any(0).sum(-1) / possible.sum(-1)
+    mass = torch.minimum(hit.float().mean(0), modes.weights).sum(-1)
     frequency = torch.zeros_like(modes.weights)
     for row in nearest:
         frequency.scatter_add_(-1, row[..., None], torch.ones_like(frequency[..., :1]))
@@ -135,6 +138,7 @@ def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Ten
     share = judged / judged.sum(-1, keepdim=True).clamp(min=1)
     return {
         "mode_recall": (recall * share).sum(-1),
+        "mode_mass": (mass * share).sum(-1),
         "on_mode": (on.float().mean(0) * share).sum(-1),
         "frequency_kl": (kl * share).sum(-1),
         "mode_rmse": (least.square().mean(0) * share).sum(-1).sqrt() / own,
