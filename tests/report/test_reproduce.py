@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 import torch
@@ -103,6 +105,22 @@ def test_a_second_time_nothing_is_trained_or_scored_again_and_another_seed_is_sc
     with pytest.raises(pytest.skip.Exception):
         cli.main([*arguments, "--limit", "3"])
     assert scored == ["NN"]
+
+
+def test_what_goes_into_the_repository_is_small_and_shows_no_photo(made, tmp_path, monkeypatch):
+    out, _ = made
+    path = Path(__file__).parents[2] / "benchmarks" / "report.py"
+    spec = spec_from_file_location("benchmark_report", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr("sys.argv", ["report.py", str(out), "--out", str(tmp_path / "kept")])
+    module.main()
+    text = (tmp_path / "kept" / "report.md").read_text()
+    assert "| NN |" in text and "figures/saturations/calibration.png" in text
+    kept = {p.name for p in (tmp_path / "kept").rglob("*") if p.is_file()}
+    assert {"report.md", "report.json", "errors.csv", "errors.tex", "ranks.png"} <= kept
+    assert not any(name.startswith(("samples", "methods", "layers_")) for name in kept)
+    assert not any(str(out.parent) in p.read_text() for p in (tmp_path / "kept").rglob("*.json"))
 
 
 def test_other_pairs_under_the_same_name_are_noticed(made, tmp_path):

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 _COMPONENTS, _FITTED, _CHUNK = 32, 10_000, 4096
 
 
-def guidance_features(store: PairStore) -> Tensor:
+def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tensor:
     """Every pair's place in the embedding of what is known of its condition (fc of paper sec. 4.1).
 
     Labels and layout, where the store has them, and the condition's pixels, weighted as guidance does by
     default; a locality preserving projection to 32 dimensions, fitted to 10,000 pairs at most, evenly spread.
 
+    Args:
+        store: the pairs.
+        rows: of them that are wanted; all by default.
+
     Returns:
-        (pairs, 32 or fewer) float32.
+        (rows, 32 or fewer) float32.
 
     Raises:
         DataError: damaged features beside the store, or pairs that are all the same.
@@ -35,20 +39,20 @@ def guidance_features(store: PairStore) -> Tensor:
     known = read_features(store.folder, names) if store.folder is not None else {}
     if "label" not in known and (actions := action_block(names)) is not None:
         known = {"label": actions}
-    count = len(store)
+    rows = np.arange(len(store)) if rows is None else rows
+    count = len(rows)
 
     def features(rows: np.ndarray) -> dict[str, Block]:
         pixels = pixel_block(lambda part: store.condition(rows[part].tolist()), len(rows))
         return {**{name: block.rows(rows) for name, block in known.items()}, "pixels": pixels}
 
-    fitted = np.arange(min(count, _FITTED)) * count // min(count, _FITTED)
+    fitted = rows[np.arange(min(count, _FITTED)) * count // min(count, _FITTED)]
     blocks = features(fitted)
     scaling = Scaling.of(blocks, {})
     projection = LocalityPreservingProjection(_COMPONENTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fewer dimensions than wanted are as good
         projection.fit(scaling.join(blocks), groups=groups_of([names[i] for i in fitted]))
-    rows = np.arange(count)
     parts = [
         projection.transform(scaling.join(features(rows[start : start + _CHUNK])))
         for start in range(0, count, _CHUNK)

@@ -157,7 +157,9 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
         settings = dataclasses.replace(BASELINES[METHODS[method].preset or method](*shapes), **values)
         whole = corpus.whole()
         if method == "nearest-features":
-            return NearestModel.with_features(settings, whole, guidance_features(corpus.train)[whole.rows])
+            return NearestModel.with_features(
+                settings, whole, guidance_features(corpus.train, whole.rows.numpy())
+            )
         return class_for(settings).fit(settings, whole)
 
     return Model(make, newest)

@@ -155,6 +155,7 @@ def _points(panel: Any, points: Sequence[tuple[str, str, float, float]]) -> None
         panel.scatter([x], [y], s=60, color=color, zorder=3, edgecolor="white", linewidth=0.8)
     panel.autoscale_view()
     taken = [(px - 5, py - 5, px + 5, py + 5) for px, py in panel.transData.transform([p[2:] for p in points])]
+    frame = panel.get_window_extent()
     for label, _, x, y in points:
         px, py = panel.transData.transform((x, y))
         width, height = 6.5 * len(label), 11
@@ -168,7 +169,9 @@ def _points(panel: Any, points: Sequence[tuple[str, str, float, float]]) -> None
         ]
         sides += [(-width / 2, 9), (-width / 2, -9 - height), (8, 16), (8, -27), (8, 28), (8, -39)]
         boxes = [(px + dx, py + dy, px + dx + width, py + dy + height) for dx, dy in sides]
-        best = min(range(len(sides)), key=lambda i: (sum(_overlap(boxes[i], box) for box in taken), i))
+        outside = [max(0.0, b[2] - frame.x1) + max(0.0, frame.x0 - b[0]) for b in boxes]
+        cost = [9 * o + sum(_overlap(b, box) for box in taken) for o, b in zip(outside, boxes, strict=True)]
+        best = min(range(len(sides)), key=lambda i: (cost[i], i))
         taken.append(boxes[best])
         points_a_pixel = 72 / panel.figure.dpi
         offset = tuple(points_a_pixel * shift for shift in sides[best])

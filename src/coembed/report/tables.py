@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,10 @@ def errors(task: str, found: Sequence[Found]) -> Table:
     columns = [(head, metric) for head, metric in columns if metric in known]
     number = paper.table_number(task)
     rows = [["Method", *[head for head, _ in columns], *[f"paper {head}" for head, _ in columns if number]]]
+    digits = _digits([100 * value.value for key, value in known.items() if key in dict(columns).values()])
     for one in found:
         summary, theirs = one.evaluation.summary(), paper.errors(task, METHODS[one.method].paper)
-        row = [METHODS[one.method].label, *[f"{100 * summary[m].value:.2f}" for _, m in columns]]
+        row = [METHODS[one.method].label, *[f"{100 * summary[m].value:.{digits}f}" for _, m in columns]]
         row += [NONE if theirs is None else f"{theirs[m]:.2f}" for _, m in columns if number]
         rows.append(row)
     what = f" (the paper's table {number})" if number else ""
@@ -148,12 +150,14 @@ def further(found: Sequence[Found]) -> Table:
         kept = ("precision", "density", "recall", "coverage")
         cells = [f"{real[f'real_{m}'].value:.{d}f}" if m in kept else NONE for _, m, d in columns]
         rows.append(["real pairs", *cells])
+    # The expected sum of deviations of ten shares of 1/10 each, counted over so many photos.
+    chance = 10 * math.sqrt(2 / math.pi * 0.1 * 0.9 / found[0].evaluation.conditions)
     note = (
         "Variogram (correlations of pixels) and end-point errors: lower is better. Cover 80 should be 0.8. "
-        "Ranks of pixels and of whole fields: 0 is calibrated; chance leaves about 0.08 of 1,000 photos and "
-        "0.2 of 150 in whole fields. Power (samples' over real fields' by wavelength) and novelty (distance to "
-        "the nearest training field over that of real ones) should be 1. Precision to coverage compare pairs "
-        "of photo and field as sets and should be what real pairs reach."
+        f"Ranks of pixels and of whole fields: 0 is calibrated; chance leaves {chance:.2f} of whole fields. "
+        "Power (samples' over real fields' by wavelength) and novelty (distance to the nearest training "
+        "field over that of real ones) should be 1. Precision to coverage compare pairs of photo and field as "
+        "sets and should be what real pairs reach."
     )
     best = tuple(
         i for i, (_, m, _) in enumerate(columns, 1) if m in ("variogram", "epe_1", f"epe_{max(BEST_OF)}")
@@ -221,6 +225,12 @@ def leads(table: Table) -> set[tuple[int, int]]:
             least = min(values)[0]
             found |= {(i, column) for value, i in values if value == least}
     return found
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Decimals that show three digits of the least value, two at least: motion's errors are small."""
+    least = min((abs(v) for v in values if v), default=1.0)
+    return 2 if least >= 1 else min(6, 2 + math.ceil(-math.log10(least)))
 
 
 def _number(cell: str) -> float | None:
