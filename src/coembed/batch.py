@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from coembed.edit_options import EditOptions
+from coembed.control.options import ControlOptions
+from coembed.edit_options import EditOptions, Pick
 from coembed.errors import ConfigError
 from coembed.outputs import (
     check_inputs_safe,
@@ -26,6 +27,7 @@ from coembed.outputs import (
 )
 
 if TYPE_CHECKING:
+    from coembed.control.photos import Controls
     from coembed.gallery import Row
     from coembed.imaging.photo import Photo
     from coembed.model.cdvae import CDVAE
@@ -55,6 +57,20 @@ class BatchConfig:
     """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
     all: tyro.conf.FlagCreatePairsOff[bool] = False
     """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
+    pick: Pick = "typical"
+    """Which versions are chosen: one of each common kind, or likely ones that are far from each other."""
+    like: Path | None = None
+    """An example, any photo: versions come near its look."""
+    closeness: float = 0.5
+    """How near to the example, 0 (not at all) to 1 (as near as the model can)."""
+    hint: Path | None = None
+    """A retouched copy of the photo: inside --mask it is held, and the rest of each version follows from it."""
+    mask: Path | None = None
+    """Where the hint is held: white, and black elsewhere; of the photo's size."""
+    keep: Path | None = None
+    """Where the photo is held as it is, a mask likewise."""
+    between: tuple[int, int] | None = None
+    """Two draws of the seed, as the page numbers them: the n versions are steps from the one to the other."""
     model: str = ""
     """A bundled model, a model or run folder, or a hub id owner/name."""
     out: Path | None = None
@@ -71,10 +87,22 @@ class BatchConfig:
         if not self.photos:
             raise ConfigError("photos: got none, expected at least one file")
         self.options()
+        if self.control().holds and len(self.photos) > 1:
+            raise ConfigError(f"photos: got {len(self.photos)}, expected the one that --hint or --keep is for")
+        if self.between is not None and self.n < 2:
+            raise ConfigError(f"n is {self.n}, expected at least 2 steps between two draws")
 
     def options(self) -> EditOptions:
         """The same choices as the functions take them."""
-        return EditOptions(self.n, self.seed, self.strength, self.temperature, distinct=not self.all)
+        return EditOptions(self.n, self.seed, self.strength, self.temperature, not self.all, self.pick)
+
+    def pictures(self) -> list[Path]:
+        """The pictures besides the photos that are read."""
+        return [path for path in (self.like, self.hint, self.mask, self.keep) if path is not None]
+
+    def control(self) -> ControlOptions:
+        """What is asked of the draws besides."""
+        return ControlOptions(self.like, self.closeness, self.hint, self.mask, self.keep, self.between)
 
 
 @dataclass(frozen=True)
@@ -137,19 +165,21 @@ def run_batch(config: BatchConfig) -> Result:
         ConfigError: no such task, or a folder in which an input would be overwritten.
         PhotoError: the folder of the results cannot be made.
     """
-    from coembed.edit import load_model
+    from coembed.edit import load_model, read_controls
     from coembed.gallery import PREVIEWS, write_page, write_sheets
 
     folder = config.out or default_folder(config.photos)
-    check_inputs_safe(folder, config.photos, {"sheet"})
+    inputs = (*config.photos, *config.pictures())
+    check_inputs_safe(folder, inputs, {"sheet"})
     model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
+    controls = read_controls(config.control(), model, task)
     make_folder(folder / PREVIEWS)
 
     def do(path: Path, stem: str) -> tuple[tuple[Row, dict[str, Any]], str]:
-        row, plan = _do_photo(path, stem, folder, model, task, config)
+        row, plan = _do_photo(path, stem, folder, model, task, config, controls)
         return (row, _record(path, row, plan)), f"{len(row.results)} versions"
 
-    made, failures = one_by_one(config.photos, stems(config.photos, folder, config.n), do)
+    made, failures = one_by_one(config.photos, stems(config.photos, folder, config.n, inputs), do)
     rows, records = [row for row, _ in made], [record for _, record in made]
     if rows:
         write_sheets(folder, rows, config.seed)
@@ -159,19 +189,20 @@ def run_batch(config: BatchConfig) -> Result:
     return Result(folder, tuple(rows), tuple(failures))
 
 
-def stems(photos: Sequence[Path], folder: Path, n: int) -> list[str]:
+def stems(photos: Sequence[Path], folder: Path, n: int, inputs: Sequence[Path] = ()) -> list[str]:
     """One name a photo for its results: the photo's own stem, with _2, _3 ... where two would collide.
 
-    Names that differ in case only collide as well, and so does a name whose results would overwrite an input.
+    Names that differ in case only collide as well, and so does a name whose results would overwrite an input:
+    a photo, or another of ``inputs``.
     """
-    inputs = {name.casefold() for name in _stems_inside(photos, folder)}
+    kept = {name.casefold() for name in _stems_inside([*photos, *inputs], folder)}
     found: list[str] = []
     taken: set[str] = set()
     for photo in photos:
         wanted = shortened(photo.stem)
         candidate, number = wanted, 1
         while candidate.casefold() in taken or any(
-            f"{candidate}-{k}".casefold() in inputs for k in (*range(1, n + 1), "original")
+            f"{candidate}-{k}".casefold() in kept for k in (*range(1, n + 1), "original")
         ):
             number += 1
             candidate = f"{wanted}_{number}"
@@ -181,7 +212,13 @@ def stems(photos: Sequence[Path], folder: Path, n: int) -> list[str]:
 
 
 def _do_photo(
-    path: Path, stem: str, folder: Path, model: CDVAE, task: Task, config: BatchConfig
+    path: Path,
+    stem: str,
+    folder: Path,
+    model: CDVAE,
+    task: Task,
+    config: BatchConfig,
+    controls: Controls | None,
 ) -> tuple[Row, Plan]:
     from coembed import edit
     from coembed.gallery import PREVIEWS, Row, Shown, write_preview
@@ -189,7 +226,7 @@ def _do_photo(
 
     photo = read_photo(path)
     suffix = _suffix(photo, config.format)
-    plan, pictures = edit.versions(photo, model, task, config.options())
+    plan, pictures = edit.versions(photo, model, task, config.options(), controls)
     files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
     previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
     original = f"{PREVIEWS}/{stem}-original.jpg"
@@ -206,9 +243,17 @@ def _do_photo(
             jobs.append(pool.submit(write, file, preview, pixels))
         for job in jobs:
             job.result()
-    weights = (None,) * config.n if config.all else plan.weights
-    shown = zip(files, previews, plan.draws, weights, strict=True)
+    weights = (None,) * config.n if config.all or config.between else plan.weights
+    shown = zip(files, previews, _names(plan, config), weights, strict=True)
     return Row(path.name, (photo.width, photo.height), original, tuple(Shown(*s) for s in shown)), plan
+
+
+def _names(plan: Plan, config: BatchConfig) -> tuple[int | str, ...]:
+    """What each version is called: the number of its draw, or how far it is from one to another."""
+    if config.between is None:
+        return plan.draws
+    first, second = config.between
+    return tuple(f"{first} to {second}, {step / (config.n - 1):.0%}" for step in plan.draws)
 
 
 def _suffix(photo: Photo, wanted: str) -> str:
@@ -220,21 +265,35 @@ def _suffix(photo: Photo, wanted: str) -> str:
 def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
     width, height = row.size
     samples = [
-        {"file": shown.file, "draw": draw, "weight": weight}
-        for shown, draw, weight in zip(row.results, plan.draws, plan.weights, strict=True)
+        {"file": shown.file, "draw": shown.draw, "weight": weight}
+        for shown, weight in zip(row.results, plan.weights, strict=True)
     ]
     return {"photo": json_text(path), "width": width, "height": height, "samples": samples}
 
 
 def _settings(config: BatchConfig) -> dict[str, Any]:
     names = ("model", "seed", "n", "strength", "temperature")
-    return {name: getattr(config, name) for name in names} | {"distinct": not config.all}
+    chosen = {"distinct": not config.all, "pick": config.pick}
+    return {name: getattr(config, name) for name in names} | chosen | _asked(config)
+
+
+def _asked(config: BatchConfig) -> dict[str, Any]:
+    """What is asked of the draws besides, as far as it is: closeness says nothing without an example."""
+    asked = {name: getattr(config, name) for name in ("like", "hint", "mask", "keep")}
+    found: dict[str, Any] = {name: json_text(path) for name, path in asked.items() if path is not None}
+    if config.like is not None:
+        found["closeness"] = config.closeness
+    return found | ({} if config.between is None else {"between": list(config.between)})
 
 
 def _facts(config: BatchConfig) -> dict[str, object]:
-    choice = "plain draws" if config.all else "distinct kinds"
+    choice = "plain draws" if config.all else {"typical": "distinct kinds", "spread": "far apart"}[config.pick]
+    choice = "steps" if config.between else choice
     facts: dict[str, object] = {"model": config.model, "seed": config.seed, "versions": f"{config.n}, {choice}"}
-    return facts | {"strength": config.strength, "temperature": config.temperature}
+    facts |= {"strength": config.strength, "temperature": config.temperature}
+    return facts | {
+        name: " to ".join(map(str, v)) if name == "between" else v for name, v in _asked(config).items()
+    }
 
 
 def _title(rows: Sequence[Row], made: str) -> str:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from coembed.edit_options import EditOptions
+from coembed.control.options import ControlOptions
+from coembed.edit_options import EditOptions, Pick
 from coembed.errors import ConfigError, ModelError
 from coembed.hub import Pretrained, bundled_names, load_pretrained
 from coembed.imaging.photo import Photo, read_photo
@@ -32,6 +33,7 @@ from coembed.tasks import Task, get_task, task_names
 from coembed.upsample.interpolate import Interpolator
 
 if TYPE_CHECKING:
+    from coembed.control.photos import Controls
     from coembed.model.cdvae import CDVAE
 
 Source = str | Path | bytes | Image.Image | np.ndarray
@@ -47,6 +49,13 @@ def resaturate(
     temperature: float = 1.0,
     model: str | Path | Pretrained | CDVAE | None = None,
     distinct: bool = True,
+    pick: Pick = "typical",
+    like: Source | None = None,
+    closeness: float = 0.5,
+    hint: Source | None = None,
+    mask: Source | None = None,
+    keep: Source | None = None,
+    between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
     """Makes n versions of a photo with other plausible saturations; hue and brightness stay.
 
@@ -57,8 +66,16 @@ def resaturate(
         strength: share of the change that is applied, 0 (none) to 1 (all), or a bit beyond.
         temperature: spread of the draws; below 1 more usual ones, above 1 more daring ones.
         model: a loaded model, a bundled name, a folder or a hub id; None for the bundled weights.
-        distinct: choose results that differ, out of a larger draw, most common kind first. Otherwise draws
-            0..n-1 as they come.
+        distinct: choose results that differ, out of a larger draw. Otherwise draws 0..n-1 as they come.
+        pick: which are chosen: ``"typical"``, one of each of the most common kinds, the most common first; or
+            ``"spread"``, likely ones that are as far from each other as can be.
+        like: an example, any photo: results come near its look.
+        closeness: how near, 0 (not at all) to 1 (as near as the model can).
+        hint: a retouched copy of the photo, of its size: what it looks like inside ``mask`` is held, and the
+            rest of each result follows from it.
+        mask: where the hint is held, of the photo's size: white, and black elsewhere.
+        keep: where the photo is held as it is, a mask likewise.
+        between: numbers of two draws of the seed; the results are n steps from the one to the other.
 
     Returns:
         n images of the photo's own size, RGB, or RGBA if the photo has alpha; 8 bits a channel.
@@ -66,9 +83,12 @@ def resaturate(
     Raises:
         PhotoError: the photo cannot be read.
         ModelError: the model cannot be loaded, or is for another task.
-        ConfigError: an option outside its range.
+        ConfigError: an option outside its range, or options that do not go together.
+        DataError: a hint or mask that does not fit the photo.
     """
-    return _edited(photo, model, "resaturation", EditOptions(n, seed, strength, temperature, distinct))
+    options = EditOptions(n, seed, strength, temperature, distinct, pick)
+    control = ControlOptions(like, closeness, hint, mask, keep, between)
+    return _edited(photo, model, "resaturation", options, control)
 
 
 def relight(
@@ -80,6 +100,13 @@ def relight(
     temperature: float = 1.0,
     model: str | Path | Pretrained | CDVAE | None = None,
     distinct: bool = True,
+    pick: Pick = "typical",
+    like: Source | None = None,
+    closeness: float = 0.5,
+    hint: Source | None = None,
+    mask: Source | None = None,
+    keep: Source | None = None,
+    between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
     """Makes n versions of a photo in other plausible light; what things are painted with stays.
 
@@ -88,7 +115,9 @@ def relight(
 
     Args, results and errors are those of ``resaturate``.
     """
-    return _edited(photo, model, "relighting", EditOptions(n, seed, strength, temperature, distinct))
+    options = EditOptions(n, seed, strength, temperature, distinct, pick)
+    control = ControlOptions(like, closeness, hint, mask, keep, between)
+    return _edited(photo, model, "relighting", options, control)
 
 
 def edit(
@@ -101,6 +130,13 @@ def edit(
     strength: float = 1.0,
     temperature: float = 1.0,
     distinct: bool = True,
+    pick: Pick = "typical",
+    like: Source | None = None,
+    closeness: float = 0.5,
+    hint: Source | None = None,
+    mask: Source | None = None,
+    keep: Source | None = None,
+    between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
     """Makes n versions of a photo by a model of any task that splits and composes photos.
 
@@ -113,7 +149,9 @@ def edit(
     Raises:
         DataError: a task of your own fails on the photo.
     """
-    return _edited(photo, model, task, EditOptions(n, seed, strength, temperature, distinct))
+    options = EditOptions(n, seed, strength, temperature, distinct, pick)
+    control = ControlOptions(like, closeness, hint, mask, keep, between)
+    return _edited(photo, model, task, options, control)
 
 
 def load_model(
@@ -159,7 +197,9 @@ def load_model(
     return found.model, wanted
 
 
-def versions(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> tuple[Plan, Iterator[np.ndarray]]:
+def versions(
+    photo: Photo, model: CDVAE, task: Task, options: EditOptions, controls: Controls | None = None
+) -> tuple[Plan, Iterator[np.ndarray]]:
     """``plan`` and ``render`` together: the photo's edges are studied while the model draws.
 
     Returns:
@@ -168,7 +208,7 @@ def versions(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> tu
     _, height, width = model.config.field_shape
     with ThreadPoolExecutor(1) as pool:
         interpolator = pool.submit(Interpolator, photo.pixels, (height, width))
-        steps = plan(photo, model, task, options)
+        steps = plan(photo, model, task, options, controls)
     return steps, render(photo, task, steps.deltas, interpolator.result())
 
 
@@ -177,10 +217,26 @@ def _edited(
     model: str | Path | Pretrained | CDVAE | None,
     task: str | Task | None,
     options: EditOptions,
+    control: ControlOptions,
 ) -> list[Image.Image]:
     source = read_photo(photo)
     loaded, found = load_model(model, task)
-    return [_as_image(pixels, source) for pixels in versions(source, loaded, found, options)[1]]
+    made = versions(source, loaded, found, options, read_controls(control, loaded, found))[1]
+    return [_as_image(pixels, source) for pixels in made]
+
+
+def read_controls(control: ControlOptions, model: CDVAE, task: Task) -> Controls | None:
+    """The options with their pictures read, or None where nothing is asked for.
+
+    Raises:
+        PhotoError: a picture that cannot be read.
+        ModelError: a model without codes.
+    """
+    if not control.asked:
+        return None
+    from coembed.control.photos import Controls
+
+    return Controls(control, model, task)
 
 
 def _as_image(pixels: np.ndarray, photo: Photo) -> Image.Image:

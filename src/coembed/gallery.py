@@ -29,13 +29,13 @@ class Shown:
     Args:
         file: its file name, relative to the page.
         preview: file name of its small version, relative to the page.
-        draw: which draw of the seed it is.
+        draw: which draw of the seed it is, or where between two of them.
         weight: share of the larger draw it stands for; None for plain draws.
     """
 
     file: str
     preview: str
-    draw: int
+    draw: int | str
     weight: float | None
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coembed.distinct import representatives
+from coembed.control.spread import spread_out
+from coembed.distinct import Representatives, representatives
 from coembed.edit_options import EditOptions
 from coembed.errors import ModelError
 from coembed.imaging.color import levels_to_linear, linear_to_srgb
@@ -24,6 +25,7 @@ from coembed.tasks.task import Task, is_pointwise, split_layers, working_size_of
 from coembed.upsample.detail import detail_delta
 
 if TYPE_CHECKING:
+    from coembed.control.photos import Controls
     from coembed.model.cdvae import CDVAE
 
 _DRAWS, _DRAWS_EACH = 48, 12  # a larger draw to choose from: at least so many, and so many for each result
@@ -35,7 +37,8 @@ class Plan:
 
     Args:
         deltas: (n, c, h, w) float32, change of the field, natural units.
-        draws: which draws of the seed these are; draw k depends on (seed, k) alone.
+        draws: which draws of the seed these are; draw k depends on (seed, k) alone. Steps of a path between two
+            draws are numbered from 0.
         weights: share of the larger draw that each result stands for; 1/n each for plain draws.
     """
 
@@ -44,7 +47,9 @@ class Plan:
     weights: tuple[float, ...]
 
 
-def plan(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> Plan:
+def plan(
+    photo: Photo, model: CDVAE, task: Task, options: EditOptions, controls: Controls | None = None
+) -> Plan:
     """Draws the fields and says how the photo's own field is to change (eq. 10).
 
     Args:
@@ -52,28 +57,35 @@ def plan(photo: Photo, model: CDVAE, task: Task, options: EditOptions) -> Plan:
         model: for ``task``.
         task: what the photo is split into.
         options: how many, which ones, how much.
+        controls: what is asked of the draws besides; nothing by default.
 
     Raises:
         ModelError: a model whose condition or field has not the task's channels, or one without a temperature
             where another than 1 is asked for.
-        DataError: the task fails on the photo.
+        DataError: the task fails on the photo, or a hint or mask does not fit it.
     """
     n = options.n
-    condition, field = low_layers(photo, task, *_shapes(model, task))
-    draws = max(_DRAWS, _DRAWS_EACH * n) if options.distinct else n
-    with torch.inference_mode():
-        samples = draw(model, condition, draws, options.seed, options.temperature)[:, 0]
+    condition, field = low_layers(photo, task, *shapes_of(model, task))
+    path = controls is not None and controls.options.between is not None
+    choose = options.distinct and not path
+    draws = max(_DRAWS, _DRAWS_EACH * n) if choose else n
+    with torch.no_grad():
         # A sampler that encodes no fields loses nothing of the photo's own.
         reconstruction = model.reconstruct(condition, field) if hasattr(model, "reconstruct") else field
+        if controls is None:
+            samples = draw(model, condition, draws, options.seed, options.temperature)[:, 0]
+        else:
+            wanted = (draws, options.seed, options.temperature)
+            samples = controls.draw(photo, condition, field, reconstruction, *wanted)[:, 0]
     # What no photo can have is no part of a sample: a Gaussian likelihood also reaches beyond the range.
     low, high = task.field.low, task.field.high
     fields, reconstructed = (part.float().clamp(low, high).numpy() for part in (samples, reconstruction))
-    if options.distinct:
-        chosen = representatives(fields, n)
-        rows, weights = chosen.rows, chosen.weights
+    if choose:
+        chosen = spread_out(fields, n) if options.pick == "spread" else representatives(fields, n)
     else:
-        rows, weights = tuple(range(n)), (1 / n,) * n
-    return Plan(detail_delta(fields[list(rows)], reconstructed, options.strength), rows, weights)
+        chosen = Representatives(tuple(range(n)), (1 / n,) * n)
+    deltas = detail_delta(fields[list(chosen.rows)], reconstructed, options.strength)
+    return Plan(deltas, chosen.rows, chosen.weights)
 
 
 def draw(model: CDVAE, condition: Tensor, n: int, seed: int, temperature: float) -> Tensor:
@@ -175,7 +187,12 @@ def _floats(levels: np.ndarray) -> np.ndarray:
     return np.divide(levels, np.float32(np.iinfo(levels.dtype).max), dtype=np.float32)
 
 
-def _shapes(model: CDVAE, task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def shapes_of(model: CDVAE, task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes (c, h, w) of a model's condition and field.
+
+    Raises:
+        ModelError: it has not the task's channels.
+    """
     shapes = tuple(model.config.condition_shape), tuple(model.config.field_shape)
     for shape, layer in zip(shapes, (task.condition, task.field), strict=True):
         if shape[0] != layer.channels:

@@ -52,6 +52,11 @@ class ControlOptions:
                 raise ConfigError(f"between is {first} and {second}, expected two different draws from 0 on")
 
     @property
+    def asked(self) -> bool:
+        """Whether anything is asked of the draws at all."""
+        return self.like is not None or self.between is not None or self.holds
+
+    @property
     def holds(self) -> bool:
         """Whether something of the photo is held, so that the options are for that photo alone."""
         return self.hint is not None or self.keep is not None
