@@ -145,7 +145,8 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
         seconds, images = _length(run)
         changed = (run / "model" / CONFIG_FILE).stat().st_mtime
         return Model(lambda: from_pretrained(run), changed, seconds, images)
-    values, newest = dict(METHODS[method].options), 0.0
+    values: dict[str, Any] = dict(METHODS[method].options)
+    newest = 0.0
     if method == "nearest-codes":
         source = run_folder(config, corpus, config.encoder or "")
         values["source"] = str(source)
