@@ -16,14 +16,14 @@ from coembed.guidance.lpp import LocalityPreservingProjection
 if TYPE_CHECKING:
     from coembed.data.shards import PairStore
 
-_COMPONENTS, _FITTED, _CHUNK = 32, 10_000, 4096
+_COMPONENTS, _FITTED, _CHUNK = 32, 3_000, 4096
 
 
 def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tensor:
     """Every pair's place in the embedding of what is known of its condition (fc of paper sec. 4.1).
 
     Labels and layout, where the store has them, and the condition's pixels, weighted as guidance does by
-    default; a locality preserving projection to 32 dimensions, fitted to 10,000 pairs at most, evenly spread.
+    default; a locality preserving projection to 32 dimensions, fitted to 3,000 pairs at most, evenly spread.
 
     Args:
         store: the pairs.
