@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from coembed import cli
 from coembed.data.shards import PairStore
-from coembed.guidance.embed import _places
+from coembed.guidance.embed_map import draw_map, legend_entries, places
 from coembed.guidance.prepared import annotate
 
 
@@ -48,14 +49,29 @@ def test_a_map_of_thumbnails_in_their_labels_colours(pairs, tmp_path):
     arguments = ["--pairs", str(pairs), "--out", str(out), "--cells", "6", "--thumbnail", "8"]
     assert cli.main(["embed", *arguments]) == 0
     picture = np.asarray(Image.open(out))
-    assert picture.shape == (6 * 14, 6 * 14, 3)
-    borders = {tuple(c) for c in picture[::14, ::14].reshape(-1, 3).tolist()}
-    assert 2 <= len(borders - {(255, 255, 255)}) <= 3
+    assert picture.shape == (6 * 14, 6 * 14 + 180, 3)
+    borders = {tuple(c) for c in picture[::14, : 6 * 14 : 14].reshape(-1, 3).tolist()} - {(255, 255, 255)}
+    assert 2 <= len(borders) <= 3
+    # The legend names every label with the colour of its frames.
+    assert borders <= {tuple(c) for c in picture[9::18, 6 * 14 + 14].tolist()}
+
+
+def test_a_map_of_pairs_without_labels_has_no_legend(pairs):
+    store = PairStore.open(pairs / "train")
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    data = draw_map(store, np.arange(60), [""] * 60, points, 6, 8)
+    assert Image.open(io.BytesIO(data)).size == (6 * 14, 6 * 14)
+
+
+def test_the_legend_sums_up_what_does_not_fit():
+    labels = ["cat"] * 3 + ["dog"] * 2 + ["", "cow"]
+    assert legend_entries(labels, 4) == [("cat", 3), ("dog", 2), ("cow", 1), ("no label", 1)]
+    assert legend_entries(labels, 2) == [("cat", 3), ("3 others", 4)]
 
 
 def test_each_cell_shows_the_pair_nearest_its_middle():
     points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
-    assert _places(points, 2) == {(1, 0): 1, (0, 1): 3}
+    assert places(points, 2) == {(1, 0): 1, (0, 1): 3}
 
 
 @pytest.mark.parametrize(

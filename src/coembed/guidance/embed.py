@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import csv
 import io
 from dataclasses import dataclass
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
     from coembed.data.shards import PairStore
 
-_BORDER = 3  # pixels of a label's colour around a thumbnail
-_NONE = (128, 128, 128)  # the colour of pairs without a label
-
 
 @dataclass(frozen=True)
 class EmbedConfig:
@@ -28,7 +24,8 @@ class EmbedConfig:
     pairs: Path
     """Folder of pairs, as `coembed prepare` writes it."""
     out: Path
-    """PNG: thumbnails where their features put them. CSV: a line a pair, with name, label and coordinates."""
+    """PNG: thumbnails where their features put them, with a legend of labels. CSV: a line a pair, with name,
+    label and coordinates."""
     label: float = 2.0
     """Weight of the share of each category (or of a clip's action); 0 leaves it out."""
     layout: float = 2.0
@@ -70,6 +67,7 @@ def run_embed(config: EmbedConfig) -> Path:
 
     from coembed.data.shards import open_pairs
     from coembed.guidance.config import GuidanceConfig
+    from coembed.guidance.embed_map import draw_map
     from coembed.guidance.features import groups_of
     from coembed.guidance.prepared import store_blocks
     from coembed.guidance.targets import make_targets
@@ -94,7 +92,7 @@ def run_embed(config: EmbedConfig) -> Path:
         if config.out.suffix.lower() == ".csv":
             write_bytes(config.out, _table(names, labels, points))
         else:
-            write_bytes(config.out, _map(store, rows, labels, points, config.cells, config.thumbnail))
+            write_bytes(config.out, draw_map(store, rows, labels, points, config.cells, config.thumbnail))
     except OSError as error:
         raise ConfigError(f"{config.out}: cannot be written ({error})") from None
     return config.out
@@ -124,53 +122,3 @@ def _table(names: list[str], labels: list[str], points: np.ndarray) -> bytes:
     for name, label, point in zip(names, labels, points, strict=True):
         writer.writerow([name, label, *(f"{x:.6g}" for x in point)])
     return text.getvalue().encode()
-
-
-def _map(
-    store: PairStore, rows: np.ndarray, labels: list[str], points: np.ndarray, cells: int, side: int
-) -> bytes:
-    import numpy as np
-    from PIL import Image
-
-    if points.shape[1] == 1:  # features of one dimension: a line
-        points = np.column_stack([points[:, 0], np.zeros(len(points))])
-    colours = _colours(labels)
-    whole = side + 2 * _BORDER
-    canvas = np.full((cells * whole, cells * whole, 3), 255, dtype=np.uint8)
-    for (row, column), i in _places(points, cells).items():
-        layer = store.condition([int(rows[i])])[0].numpy()
-        i_condition = store.index.condition
-        levels = (layer - i_condition.low) / max(i_condition.high - i_condition.low, 1e-12)
-        grey = levels if len(levels) == 3 else np.repeat(levels[:1], 3, 0)
-        pixels = (grey.transpose(1, 2, 0).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-        picture = np.full((whole, whole, 3), colours.get(labels[i], _NONE), dtype=np.uint8)
-        small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        picture[_BORDER:-_BORDER, _BORDER:-_BORDER] = np.asarray(small)
-        canvas[row * whole : (row + 1) * whole, column * whole : (column + 1) * whole] = picture
-    data = io.BytesIO()
-    Image.fromarray(canvas).save(data, "PNG")
-    return data.getvalue()
-
-
-def _places(points: np.ndarray, cells: int) -> dict[tuple[int, int], int]:
-    """Which pair each cell shows. Axes run over ranks, so that crowded regions get room."""
-    import numpy as np
-
-    unit = points[:, :2].argsort(0, kind="stable").argsort(0, kind="stable") / len(points)
-    place = unit * cells
-    cell = np.minimum(place.astype(int), cells - 1)
-    off = ((place - cell - 0.5) ** 2).sum(1)
-    shown: dict[tuple[int, int], int] = {}
-    for i in np.argsort(off, kind="stable"):
-        shown.setdefault((cells - 1 - int(cell[i, 1]), int(cell[i, 0])), int(i))
-    return shown
-
-
-def _colours(labels: list[str]) -> dict[str, tuple[int, int, int]]:
-    """A hue a label; neighbours in the alphabet lie far apart on the circle (golden angle)."""
-    known = sorted(set(labels) - {""})
-    found = {}
-    for i, label in enumerate(known):
-        rgb = colorsys.hsv_to_rgb((i * 0.618034) % 1, 0.55 + 0.4 * (i % 2), 0.95 - 0.25 * (i % 3) / 2)
-        found[label] = tuple(round(255 * x) for x in rgb)
-    return found
