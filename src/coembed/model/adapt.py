@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coembed.data.groups import groups_of
 from coembed.model.config import CDVAEConfig, LadderConfig, RegressionConfig
 from coembed.model.evidence import HEAVY, Evidence, Pairs, gather
 
@@ -46,10 +47,12 @@ def fit_preset(
         seed: of the pairs looked at and of the draws they are judged by.
         names: of the pairs, which tell views and frames of one scene.
     """
-    rank = config.regression.rank if config.regression else 1
+    names = [str(row) for row in range(len(pairs))] if names is None else names
+    scenes = len(set(groups_of(names)))
+    rank = min(config.regression.rank if config.regression else 1, _read(scenes))
     evidence = gather(pairs, rank=rank, seed=seed, names=names)
     if evidence is None:  # so few that nothing can be held out
-        evidence = Evidence(len(pairs), len(pairs), len(pairs), 0.0, 1e4, 3.0, 0.0, 1.0)
+        evidence = Evidence(len(pairs), len(pairs), scenes, 0.0, 1e4, 3.0, 0.0, 1.0)
     changed, reasons = adapted(config, evidence)
     return Fitted(changed, evidence, tuple(reasons))
 
@@ -68,8 +71,8 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
             channels, why = 0, "no U-Net"
         elif channels:
             channels = min(16, channels)
-        read = max(4, min(regression.rank, evidence.groups // _A_CODE))
-        regression = dataclasses.replace(regression, channels=channels, dropout=0.3, rank=read)
+        rank = min(regression.rank, _read(evidence.groups))
+        regression = dataclasses.replace(regression, channels=channels, dropout=0.3, rank=rank)
         tie = dataclasses.replace(tie, refine=0, detail=0, dropout=0.2)
         reasons.append(f"few scenes: {why}, none for details, more dropout")
     if evidence.kurtosis > HEAVY:
@@ -96,6 +99,11 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
         layer_temperatures=config.layer_temperatures[: len(field.codes)],
     )
     return changed, reasons
+
+
+def _read(scenes: int) -> int:
+    """Components of the condition that so many scenes can set the slopes of, with a ridge."""
+    return max(4, scenes // 2)
 
 
 def _narrowed(ladder: LadderConfig, most: int) -> LadderConfig:
