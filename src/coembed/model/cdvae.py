@@ -7,7 +7,6 @@ Public tensors are in natural units; inside, data are standardised with statisti
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from coembed.errors import ModelError
 from coembed.model.bounds import log_weights, noise_from
 from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
+from coembed.model.draws import drawn, hold, scored_draws
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
 from coembed.model.scaling import Scaled
@@ -103,12 +103,9 @@ class CDVAE(Scaled):
             for start in range(0, n, rows):
                 count = min(rows, n - start)
                 noise = streams.normal(count, self._noise_size).flatten(0, 1).to(xc.device)
-                if leading:
-                    first = self._noise_size_condition + 1  # the tie's first number picks the component
-                    noise[:, first + leading : first + self.tie.sizes[0]] = 0
                 index = torch.arange(batch, device=xc.device).repeat(count)
-                fields = self._draw(xc, mean, features, fixed, noise, index, temperatures)
-                parts.append(fields.view(count, batch, *self.config.field_shape))
+                fields = drawn(self, xc, mean, features, fixed, hold(self, noise, leading), index, temperatures)
+                parts.append(self._finish(fields).view(count, batch, *self.config.field_shape))
             return torch.cat(parts)
         finally:
             self.train(was_training)
@@ -175,6 +172,12 @@ class CDVAE(Scaled):
         with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
             torch.manual_seed(seed)
             return self._loss(condition, field, generator, warmup)
+
+    def scored_draws(
+        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """n differentiable draws a condition, as ``sample`` draws, and the truths (see ``model.draws``)."""
+        return scored_draws(self, condition, field, n, generator=generator)
 
     @torch.no_grad()
     def codes(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -302,31 +305,9 @@ class CDVAE(Scaled):
             return torch.cat([c.flatten(1) for c in qg.codes], -1)
         return qg.codes[0].flatten(1)
 
-    def _draw(
-        self,
-        xc: Tensor,
-        mean: Tensor,
-        features: Tensor | None,
-        fixed: list[Tensor] | None,
-        noise: Tensor,
-        index: Tensor,
-        temperatures: list[float],
-    ) -> Tensor:
-        """Fields (rows, c, h, w) for the conditions that ``index`` names, from one row of noise each."""
-        sizes = self.condition_ladder.code_sizes if self._sampled_condition else []
-        for_condition, for_tie, for_pixels = noise.split(
-            [sum(sizes), self.tie.noise_size, self._noise_size - sum(sizes) - self.tie.noise_size], -1
-        )
-        context = TieContext(fixed or [], features, xc, mean).rows(index)
-        if fixed is None:
-            pieces = iter(for_condition.split(sizes, -1))
-            drawn = self.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape))
-            context = dataclasses.replace(context, codes=drawn.codes)
-        pixels = self.field_ladder.decode(self.tie.draw(self.field_ladder, context, for_tie, temperatures))
-        residual = pixels.mean
-        if self.config.decode == "draw":
-            residual = pixels.sample(temperatures[-1] * for_pixels.view_as(residual))
-        fields = self._natural(residual + mean[index])
+    def _finish(self, fields: Tensor) -> Tensor:
+        """Drawn fields in natural units, within the range of samples."""
+        fields = self._natural(fields)
         return fields.clamp(*self.config.clip) if self.config.clip else fields
 
     def _free(self, kls: list[Tensor]) -> Tensor:

@@ -130,6 +130,15 @@ def named_generator(seed: int, name: str, device: torch.device | str = "cpu") ->
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
+def global_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
+    """Torch's own, for layers such as dropout that take no generator; seeded here, kept in checkpoints."""
+    torch.manual_seed(seed)
+    found = {"torch": torch.default_generator}
+    if device.type == "cuda":
+        found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+    return found
+
+
 def spread(count: int, limit: int) -> Tensor:
     """At most ``limit`` rows of ``count``, evenly spread, ascending, the same every time."""
     return torch.arange(min(count, limit)) * count // max(min(count, limit), 1)

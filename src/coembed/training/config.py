@@ -7,6 +7,7 @@ from typing import Literal
 
 from coembed.errors import ConfigError
 from coembed.guidance.config import GuidanceConfig
+from coembed.training.score_config import ScoreConfig
 
 DEFAULT_EPOCHS = 100.0
 
@@ -60,6 +61,8 @@ class TrainConfig:
     """Fraction of the run over which KL and tie rise together from 0 to their full weight."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     """Draw the codes of similar pairs together while training begins; off unless its weight is above 0."""
+    scores: ScoreConfig = field(default_factory=ScoreConfig)
+    """Judge samples themselves in the last part of the run; off unless its fraction is above 0."""
     precision: Literal["bf16", "float32"] = "bf16"
     """Arithmetic of the model (weights and optimiser stay float32)."""
     flips: bool = True

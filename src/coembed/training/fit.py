@@ -22,7 +22,7 @@ from coembed.config import to_dict
 from coembed.errors import TrainingError
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, named_generator, spread
+from coembed.training.batches import Batches, global_generators, named_generator, spread
 from coembed.training.best import Best
 from coembed.training.checkpoint import State
 from coembed.training.config import TrainConfig
@@ -109,7 +109,7 @@ def fit(
     optimizer = make_optimizer(model, config)
     noise = named_generator(config.seed, "noise", device)
     flips = named_generator(config.seed, "flips")
-    generators = {"noise": noise, "flips": flips, **_global_generators(config.seed, device)}
+    generators = {"noise": noise, "flips": flips, **global_generators(config.seed, device)}
     state, best = State(), Best()
     if last is not None:
         state = checkpoint.load(last, model, ema.model, optimizer, generators)
@@ -154,6 +154,7 @@ def fit(
                 warmup=warmup,
                 learning_rate=learning_rate,
                 guidance=None if guide is None else guide.at(progress, rows, mirrored),
+                scores=config.scores if config.scores.due(progress) else None,
             )
             state.step += 1
             state.images += batches.size
@@ -258,15 +259,6 @@ def _initialise(model: Trainable, pairs: Pairs, device: torch.device) -> None:
     size = 4 * (pairs.condition([0]).numel() + pairs.field([0]).numel())
     rows = spread(len(pairs), max(1, INITIAL_BYTES // size))
     model.initialise(pairs.condition(rows).to(device), pairs.field(rows).to(device))
-
-
-def _global_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
-    """Torch's own, for layers such as dropout that take no generator; seeded here, kept in checkpoints."""
-    torch.manual_seed(seed)
-    found = {"torch": torch.default_generator}
-    if device.type == "cuda":
-        found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
-    return found
 
 
 def _due(images: int, batch: int, every: int) -> bool:

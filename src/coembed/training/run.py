@@ -67,6 +67,10 @@ def run_train(config: TrainConfig) -> Path:
         return fit_at_once(
             model_class, model_config, train, validation, config, save=save, task=index.task, ranges=ranges
         )
+    if config.scores.fraction and not hasattr(model_class, "scored_draws"):
+        raise ConfigError(
+            f"scores.fraction: got {config.scores.fraction}, but no score can teach preset {config.preset!r}"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
         model = model_class(model_config)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from coembed.training.config import TrainConfig
-from coembed.training.trainable import Codes, Guided, Trainable
+from coembed.training.score_config import ScoreConfig
+from coembed.training.scores import pooled_energy_score
+from coembed.training.trainable import Codes, Guided, Scored, Trainable
 
 _ROWS_NAMED = 8
 
@@ -58,13 +60,17 @@ def train_step(
     warmup: float,
     learning_rate: float,
     guidance: Callable[[Codes], Tensor] | None = None,
+    scores: ScoreConfig | None = None,
 ) -> Outcome:
-    """Makes one step, or none: a loss or gradient that is not finite changes no weight and no moment."""
+    """Makes one step, or none: a loss or gradient that is not finite changes no weight and no moment.
+
+    ``scores``: judge samples too, as these options say.
+    """
     with autocast(config, condition.device):
-        parts = {
-            name: value.float()
-            for name, value in loss_parts(model, condition, field, generator, warmup, guidance).items()
-        }
+        parts = loss_parts(model, condition, field, generator, warmup, guidance)
+        if scores is not None:
+            parts = _scored(model, condition, field, generator, parts, scores)
+        parts = {name: value.float() for name, value in parts.items()}
     table = torch.stack([value.detach() for value in parts.values()])
     if not bool(table.isfinite().all()):
         return Outcome({}, float("nan"), _find(parts))
@@ -121,6 +127,26 @@ def loss_parts(
             f'{type(model).__name__}.loss: expected "total" and (batch,) parts, got {wrong or list(parts)}'
         )
     return parts
+
+
+def _scored(
+    model: Trainable,
+    condition: Tensor,
+    field: Tensor,
+    generator: torch.Generator,
+    parts: dict[str, Tensor],
+    options: ScoreConfig,
+) -> dict[str, Tensor]:
+    """The parts with "score", whose mean is that of the pairs whose samples were scored; 0 for the others."""
+    if not isinstance(model, Scored):
+        raise TypeError(f"{type(model).__name__}: has no scored_draws, which a score of samples needs")
+    batch, values = len(condition), condition[0].numel() + field[0].numel()
+    rows = max(1, round(options.share * batch))
+    draws, truth = model.scored_draws(condition[:rows], field[:rows], options.samples, generator=generator)
+    score = pooled_energy_score(draws.float(), truth.float(), options.pools) * (batch / rows)
+    score = torch.cat([score, score.new_zeros(batch - rows)])
+    total = options.likelihood * parts["total"] + options.weight * values * score
+    return {**parts, "total": total, "score": score}
 
 
 def _find(parts: dict[str, Tensor]) -> Bad:

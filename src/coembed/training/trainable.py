@@ -98,6 +98,18 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Scored(Protocol):
+    """What a proper score of samples asks of a ``Trainable`` beside."""
+
+    def scored_draws(
+        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """``(draws, truth)``, (n, batch, c, h, w) and (batch, c, h, w), in the same units, a channel's being
+        about 1; drawn as ``sample`` draws, but differentiable."""
+        ...
+
+
+@runtime_checkable
 class Guided(Protocol):
     """What guidance asks of a ``Trainable`` beside."""
 
