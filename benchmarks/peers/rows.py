@@ -22,7 +22,7 @@ from coembed.sampling import Sampler
 from coembed.training.batches import Subset
 from peers.peer import Peer
 from peers.registry import peer_class
-from peers.train import RECORD, WEIGHTS, load_peer
+from peers.train import RECORD, WEIGHTS, is_finished, load_peer
 
 CLOSED_FORMS = ("random fields", NEAREST, "nearest, smoothed 1 px", "linear-Gaussian")
 
@@ -97,11 +97,14 @@ def coembed_runs(folder: Path, say: Callable[[str], object]) -> Iterator[Row]:
         )
 
 
-def peer_runs(folder: Path, store: PairStore) -> Iterator[Row]:
+def peer_runs(folder: Path, store: PairStore, say: Callable[[str], object]) -> Iterator[Row]:
     """Finished runs of peers in the folder, every way of sampling apart."""
     found = [(read_json(path), path.parent) for path in folder.glob(f"*/{RECORD}")]
     for record, run in sorted(found, key=lambda pair: (pair[0]["peer"], pair[0]["seconds"])):
         made = peer_class(record["peer"])
+        if not is_finished(new_peer(made, store), run):
+            say(f"{run}: was trained with other settings, left out; train it again")
+            continue
         for setting, values in made.settings.items():
             name = ", ".join(part for part in (made.name, setting, f"{record['seconds']:g} s") if part)
             yield Row(

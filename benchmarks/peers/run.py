@@ -33,7 +33,7 @@ from peers.registry import PEERS, peer_class
 from peers.rows import closed_forms, coembed_runs, distinct, matching, new_peer, peer_runs
 from peers.score import Options, score
 from peers.table import markdown
-from peers.train import RECORD, train_peer
+from peers.train import is_finished, train_peer
 
 
 def main() -> None:
@@ -46,9 +46,10 @@ def main() -> None:
     vectors = (train.index.condition.vector, train.index.field.vector)
     for key in arguments.peers if arguments.only != "score" else []:
         folder = runs / f"{key}-{arguments.seconds:g}"
-        if not (folder / RECORD).exists():
+        peer = new_peer(peer_class(key), train, arguments.seed)
+        if not is_finished(peer, folder):
             train_peer(
-                new_peer(peer_class(key), train, arguments.seed),
+                peer,
                 train,
                 folder,
                 seconds=arguments.seconds,
@@ -61,7 +62,7 @@ def main() -> None:
     if arguments.only == "train":
         return
     existing = list(coembed_runs(arguments.runs / val.index.task, _say)) if arguments.runs else []
-    rows = distinct([*closed_forms(train), *existing, *peer_runs(runs, train)])
+    rows = distinct([*closed_forms(train), *existing, *peer_runs(runs, train, _say)])
     references = [row for row in rows if row.name in arguments.reference]
     for name in set(arguments.reference) - {row.name for row in references}:
         _say(f"{name}: no such row, so nothing is compared with it")

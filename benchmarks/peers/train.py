@@ -74,7 +74,7 @@ def train_peer(
     Args:
         peer: freshly made; holds the running mean of the weights afterwards.
         pairs: to learn from.
-        folder: of the run; a finished run is refused, one of other options too.
+        folder: of the run; an unfinished run of other options is refused, a finished one replaced at the end.
         seconds: of CPU time, in all.
         key: the peer's name in the registry, for the record.
         seed: of pairs, mirrors and noise.
@@ -165,6 +165,23 @@ def load_peer(peer: Peer, folder: Path) -> dict[str, object]:
         peer.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     peer.eval()
     return record
+
+
+def is_finished(peer: Peer, folder: Path) -> bool:
+    """Whether the folder holds a finished run of this peer with the settings and size that it has now.
+
+    Raises:
+        ConfigError: a damaged record.
+    """
+    if not (folder / RECORD).exists():
+        return False
+    record = read_json(folder / RECORD)
+    settings = {
+        "batch_size": peer.batch_size,
+        "learning_rate": peer.learning_rate,
+        "parameters": peer.parameter_count(),
+    }
+    return isinstance(record, dict) and all(record.get(key) == value for key, value in settings.items())
 
 
 def _step(

@@ -105,6 +105,9 @@ def test_a_stopped_training_goes_on_and_a_finished_one_is_read_back(tmp_path, mo
     assert "goes on" in lines[0]
     found = make()
     record = load_peer(found, tmp_path)
-    assert record["course"]["seconds"] >= 0.3 and record["course"]["images"] == 64 * record["course"]["step"]
+    assert (
+        record["course"]["seconds"] >= 0.3
+        and record["course"]["images"] == Flow.batch_size * record["course"]["step"]
+    )
     condition = pairs.condition(slice(0, 2))
     assert torch.equal(found.sample(condition, 2, generator=0), trained.sample(condition, 2, generator=0))
