@@ -48,7 +48,7 @@ class Energy(Peer):
         field_shape: the same of the field.
         width: channels at the finest scale.
         codes: channels of the noise, from one vector to the finest map (half the side).
-        samples: a condition and step of training.
+        samples: a condition and step of training, 2 or more; fewer leave time for more pairs.
     """
 
     name: ClassVar[str] = "energy-score generator"
@@ -62,7 +62,7 @@ class Energy(Peer):
         *,
         width: int = 48,
         codes: tuple[int, int, int, int] = (32, 16, 8, 8),
-        samples: int = 4,
+        samples: int = 2,
     ):
         super().__init__(condition_shape, field_shape)
         self.samples, self.codes = samples, level_shapes(codes, field_shape)

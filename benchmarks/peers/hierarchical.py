@@ -7,7 +7,7 @@ side, each given all before it. The posterior sees the field :math:`y` too, and 
           + \sum_l KL\big(q(z_l \mid z_{<l}, y, c) \,\|\, p(z_l \mid z_{<l}, c)\big) \Big]
 
 with :math:`\sigma` learned a channel, a warm-up of the divergences, and free bits: a level whose divergence is
-below its floor isn't pressed further, so no level dies.
+below its floor isn't pressed further, which keeps levels alive.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Hierarchical(Peer):
     """
 
     name: ClassVar[str] = "hierarchical probabilistic U-Net"
-    batch_size: ClassVar[int] = 64
+    batch_size: ClassVar[int] = 32
     learning_rate: ClassVar[float] = 2e-3
     settings: ClassVar[dict[str, dict[str, object]]] = {
         "pixel noise": {"pixel_noise": True},
