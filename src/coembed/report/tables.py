@@ -102,7 +102,7 @@ def proper(found: Sequence[Found]) -> Table:
         ("cover 90", "coverage_90", 2),
         ("sharpness", "sharpness", 2),
     ]
-    rows = [["Method", *[h for h, _, _ in columns], "ES − NN", "training", "sampling"]]
+    rows = [["Method", *[h for h, _, _ in columns], "ES − NN", "training", "pairs seen", "sampling"]]
     for one in found:
         summary = one.evaluation.summary()
         row = [METHODS[one.method].label]
@@ -111,14 +111,14 @@ def proper(found: Sequence[Found]) -> Table:
         apart = difference(one.evaluation, base.evaluation, "energy") if both else None
         row.append(NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
         photos = one.evaluation.conditions * one.evaluation.samples
-        rows.append(
-            [*row, _minutes(one.model.seconds), f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"]
-        )
+        seen = f"{one.model.images:,d}" if one.model.images else NONE
+        row += [_minutes(one.model.seconds), seen]
+        rows.append([*row, f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"])
     note = (
         "ES: fair energy score in the L2 norm of the field, ES 1-8 its mean over fields averaged over 1, 2, 4 "
         "and 8 pixels, CRPS a pixel: lower is better. Spread/skill and sharpness (gradient energy over real "
         "fields') should be 1, coverages their head. ES − NN is paired over photos, ± one standard error. "
-        "Sampling is the time of one sample."
+        "Sampling is the time of one sample, among the 100 of many photos."
     )
     return Table("scores", "Proper scores and calibration", rows, note, (1, 2, 3))
 
