@@ -9,6 +9,8 @@ from coembed.guidance.config import GuidanceConfig
 from coembed.guidance.contrast import contrast
 from coembed.guidance.guide import Guide
 from coembed.guidance.targets import Targets
+from coembed.model.cdvae import CDVAE
+from coembed.model.presets import preset
 
 
 def points(count=24, size=4, seed=0):
@@ -47,7 +49,7 @@ def test_descent_finds_the_neighbours_again():
     targets = points(64, 4)
     codes = (0.01 * points(64, 4, seed=5)).requires_grad_()
     optimizer = torch.optim.Adam([codes], lr=0.1)
-    for _ in range(200):
+    for _ in range(80):
         optimizer.zero_grad()
         loss = contrast(codes, targets, 0.2).mean()
         loss.backward()
@@ -75,3 +77,24 @@ def test_the_guide_takes_the_form_its_options_name():
     means = [points(4, 3, seed=1), points(4, 9, seed=2)]
     expected = 10 * contrast(torch.cat([means[0], means[1][:, :2]], 1), torch.from_numpy(table[0])[rows], 0.3)
     torch.testing.assert_close(guide.at(0.0, rows, None)((means, means)), expected)
+
+
+@pytest.mark.parametrize("name", ["default", "conv", "paper-gauss", "paper-mdn4"])
+@pytest.mark.parametrize("form", ["targets", "contrastive"])
+def test_every_presets_encoders_feel_guidance(name, form):
+    shape = (1, 16, 16)
+    torch.manual_seed(0)
+    model = CDVAE(preset(name, shape, shape))
+    g = torch.Generator().manual_seed(0)
+    condition, field = torch.rand(8, *shape, generator=g), torch.rand(8, *shape, generator=g)
+    model.initialise(condition, field)
+    table = torch.randn(1, 8, 6, generator=g).numpy()
+    config = GuidanceConfig(weight=1.0, form=form, temperature=1.0)
+    guide = Guide(config, Targets(table, table, table[0, 0]), model.code_scales())
+    _, codes = model.loss_and_codes(condition, field, generator=g)
+    term = guide.at(0.0, torch.arange(8), None)(codes)
+    assert term.shape == (8,) and bool(term.isfinite().all())
+    term.sum().backward()
+    for ladder in (model.condition_ladder, model.field_ladder):
+        gradients = [p.grad for p in ladder.parameters() if p.grad is not None]
+        assert sum(float(grad.abs().sum()) for grad in gradients) > 0
