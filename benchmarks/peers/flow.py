@@ -12,8 +12,9 @@ of unit size.
 
 Tried on resaturation, 60 CPU seconds each, velocity's error on 1,000 validation pairs: a U-Net on 2 x 2
 pixels, width 48, batch 64 at 1e-3 0.563, batch 32 at 1e-3 0.535, at 2e-3 0.516; on single pixels, width 32,
-batch 32 at 1e-3 0.480. With the first, 50 photos, 20 samples, 10 evaluations, energy score by solver: 5.573
-midpoint, 5.571 Heun, 5.616 Euler; spread/skill 0.84, 0.75, 0.72.
+batch 32 at 1e-3 0.480 (2e-3 was ahead of that after 30 seconds, training loss 0.552 to 0.572, and is kept).
+With the first, 50 photos, 20 samples, 10 evaluations, energy score by solver: 5.573 midpoint, 5.571 Heun,
+5.616 Euler; spread/skill 0.84, 0.75, 0.72.
 """
 
 from __future__ import annotations
