@@ -5,7 +5,7 @@ of the condition alone.
           + \alpha\, KL(q(z \mid c, y) \,\|\, q(z \mid c))
 
 A field for a condition decodes :math:`z \sim q(z \mid c)`. It is written here because the ``multivae`` package
-needs torchvision.
+(1.0.3) needs torchvision.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Joint(Peer):
     """
 
     name: ClassVar[str] = "joint multimodal VAE"
-    batch_size: ClassVar[int] = 64
-    learning_rate: ClassVar[float] = 1e-3
+    batch_size: ClassVar[int] = 32
+    learning_rate: ClassVar[float] = 2e-3
     settings: ClassVar[dict[str, dict[str, object]]] = {
         "pixel noise": {"pixel_noise": True},
         "means": {"pixel_noise": False},
@@ -49,8 +49,8 @@ class Joint(Peer):
         condition_shape: Shape,
         field_shape: Shape,
         *,
-        width: int = 48,
-        code: int = 128,
+        width: int = 32,
+        code: int = 32,
         alpha: float = 1.0,
         pixel_noise: bool = True,
     ):
