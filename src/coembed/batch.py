@@ -61,7 +61,7 @@ class BatchConfig:
     """Which versions are chosen: one of each common kind, or likely ones that are far from each other."""
     like: Path | None = None
     """An example, any photo: versions come near its look."""
-    closeness: float = 0.5
+    closeness: float = 0.7
     """How near to the example, 0 (not at all) to 1 (as near as the model can)."""
     hint: Path | None = None
     """A retouched copy of the photo: inside --mask it is held, and the rest of each version follows from it."""

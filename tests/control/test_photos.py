@@ -126,7 +126,7 @@ def test_spread_results_differ_more_than_typical_ones(model):
 
 def test_pictures_that_do_not_fit_are_named(model):
     photo = picture()
-    with pytest.raises(DataError, match="84 x 30 pixels, expected those of .*: 84 x 60"):
+    with pytest.raises(DataError, match=r"84 x 30 pixels, expected those of .*: 84 x 60"):
         coembed.resaturate(photo, 1, model=model, keep=left(h=30))
     speck = np.zeros((60, 84), np.uint8)
     speck[0, 0] = 255

@@ -13,6 +13,7 @@ from torch import Tensor
 from coembed.control.pull import Pull
 from coembed.errors import ModelError
 from coembed.model.cdvae import CDVAE
+from coembed.model.draws import hold
 from coembed.model.gaussians import Gaussian, Mixture
 from coembed.model.ties import MixtureTie, TieContext
 from coembed.sampling import Streams
@@ -59,10 +60,7 @@ class Given:
         if leading < 0:
             raise ModelError(f"leading: got {leading}, expected 0 or more")
         noise = streams.normal(n, model._noise_size).flatten(0, 1).to(self.condition.device)
-        if leading:
-            first = model._noise_size_condition + 1
-            noise[:, first + leading : first + model.tie.sizes[0]] = 0
-        return noise
+        return hold(model, noise, leading)
 
     def index(self, n: int) -> Tensor:
         """Which condition every row of n samples belongs to, (n * batch,)."""
@@ -101,8 +99,7 @@ class Given:
 
     def natural(self, standardised: Tensor) -> Tensor:
         """The same in natural units, within the model's range."""
-        fields, clip = self.model._natural(standardised), self.model.config.clip
-        return fields.clamp(*clip) if clip else fields
+        return self.model._finish(standardised)
 
 
 def draw_codes(
@@ -122,7 +119,9 @@ def draw_codes(
         return tie.draw(ladder, context, noise, temperatures)
     uniform, codes = torch.special.ndtr(noise[:, 0]), []
     if is_joint(model):
-        flat = pull.on(top(model, context)).sample(uniform, noise[:, 1:], temperatures[0])
+        mixture = pull.on(top(model, context))
+        assert isinstance(mixture, Mixture)
+        flat = mixture.sample(uniform, noise[:, 1:], temperatures[0])
         parts = zip(flat.split(tie.sizes, -1), tie.shapes, strict=True)
         return [code.view(-1, *shape) for code, shape in parts]
     for i, part in enumerate(noise[:, 1:].split(tie.sizes, -1)):

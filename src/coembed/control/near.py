@@ -34,7 +34,7 @@ def sample_near(
     condition: Tensor,
     n: int,
     target: Tensor,
-    closeness: float = 0.5,
+    closeness: float = 0.7,
     *,
     generator: Streams | torch.Generator | int,
     dims: int | None = None,

@@ -32,7 +32,7 @@ class ControlOptions:
     """
 
     like: Picture | None = None
-    closeness: float = 0.5
+    closeness: float = 0.7
     hint: Picture | None = None
     mask: Picture | None = None
     keep: Picture | None = None

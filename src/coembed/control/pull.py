@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError
 from coembed.model.gaussians import LOG_2PI, Gaussian, Mixture
-
-G = TypeVar("G", Gaussian, Mixture)
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Pull:
         """The pull on other examples, chosen and repeated by ``index``."""
         return Pull(self.target[index], self.closeness)
 
-    def on(self, found: G) -> G:
+    def on(self, found: Gaussian | Mixture) -> Gaussian | Mixture:
         """What a tie found for the top code, pulled."""
         if self.closeness == 0:
             return found
