@@ -18,14 +18,14 @@ from torch import Tensor
 
 from coembed.data.groups import groups_of
 
-_PAIRS = 2_000  # looked at, at most
+_PAIRS, _VALUES = 2_000, 24 << 20  # looked at, at most: so many pairs, or as many as have so many values
 _LEAST = 10  # pairs; fewer say nothing
 _FEW = 500  # pairs; up to so many, every pair is held out once, in one of five folds
 _FOLDS = 5
 _DRAWS = 20  # samples a condition for the energy score
 _SCORED = 300  # pairs held out that are drawn for, at most
 _RANK = 128  # components of the residual in the stand-in for the model
-_RIDGES = [10 ** (k / 2) for k in range(-6, 9)]  # in units of the mean variance of the condition's components
+_RIDGES = [10 ** (k / 4) for k in range(-12, 17)]  # in units of the mean variance of the condition's components
 _SCALE = 2.0  # of the field, in its standard deviations: what is common stays straight, tails are compressed
 HEAVY = 10.0  # kurtosis of the residual's leading components; a Gaussian's is 3
 
@@ -85,10 +85,12 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
     groups = groups_of(names)
     scenes = len({name.partition("#")[0] for name in names})
     generator = torch.Generator().manual_seed(seed)
-    rows, group = _choose(groups, generator)
     count = max(groups, default=-1) + 1
-    if len(rows) < _LEAST or count < 2:
+    if len(groups) < _LEAST or count < 2:
         return None
+    first = torch.tensor([0])
+    values = pairs.condition(first).numel() + pairs.field(first).numel()
+    rows, group = _choose(groups, max(_PAIRS, _VALUES // values), generator)
     x, y = pairs.condition(rows).float().flatten(1), pairs.field(rows).float()
     if not float(x.std()) > 0 or not bool((y.std((0, 2, 3)) > 0).all()):
         return None
@@ -106,24 +108,22 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
         scenes=scenes,
         groups=count,
         explained=max(0.0, 1 - best.error / best.variance),
-        ridge=best.ridge
-        * sampled
-        / count,  # the penalty is a matter of the noise: with more pairs it counts less
+        ridge=best.ridge * sampled / count,
         kurtosis=found[0].kurtosis,
         field_scale=best.scale,
         gain=best.energy / found[0].energy,
     )
 
 
-def _choose(groups: Sequence[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows, as many of every group as fit, and their groups; all rows of small sets."""
+def _choose(groups: Sequence[int], limit: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """At most ``limit`` rows, as many of every group as fit, and their groups; all rows of small sets."""
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)
     order = torch.randperm(len(members), generator=generator).tolist()
-    most = max(1, _PAIRS // max(1, len(members)))
+    most = max(1, limit // len(members))
     rows: list[int] = []
-    for group in order[:_PAIRS]:
+    for group in order[:limit]:
         of_group = members[group]
         taken = min(most, len(of_group))
         rows += [of_group[i * len(of_group) // taken] for i in range(taken)]
