@@ -25,6 +25,7 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
                               pairs to learn from, out of photos, files of your own or clips
   embed                       which pairs are similar: a map of thumbnails, before training
   train                       a model from pairs
+  calibrate MODEL             how widely a model's samples spread, fitted on held-out pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
   reproduce                   the paper's tables and figures on your own pairs, in one page
   doctor                      what works here and what does not, in one screen
@@ -166,6 +167,18 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _calibrate(arguments: list[str]) -> int:
+    import tyro
+
+    from coembed.evaluation.calibrate_options import CalibrateConfig
+
+    config = tyro.cli(CalibrateConfig, prog="coembed calibrate", args=arguments)
+    from coembed.evaluation.calibrate import run_calibrate  # imports torch: after the options are known good
+
+    run_calibrate(config)
+    return 0
+
+
 def _reproduce(arguments: list[str]) -> int:
     import tyro
 
@@ -195,6 +208,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "prepare": _prepare,
     "embed": _embed,
     "train": _train,
+    "calibrate": _calibrate,
     "evaluate": _evaluate,
     "reproduce": _reproduce,
     "doctor": _doctor,

@@ -1,0 +1,95 @@
+"""Temperatures are fitted by a proper score, not on the pairs they are judged by, and travel with the model."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from coembed.data.shards import PairStore
+from coembed.errors import ConfigError, DataError, ModelError
+from coembed.evaluation.calibrate import fit_temperatures, halves, run_calibrate
+from coembed.evaluation.calibrate_options import CalibrateConfig
+from coembed.evaluation.report import difference
+from coembed.hub import from_pretrained, save_pretrained
+from coembed.model.cdvae import CDVAE
+from coembed.model.config import CDVAEConfig, LadderConfig, TieConfig
+
+
+def fields(count, seed):
+    """Eight smooth directions and a little noise: what two layers of principal components hold exactly."""
+    g = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(64, 8, generator=g))[0]
+    g.manual_seed(seed)
+    codes = torch.randn(count, 8, generator=g) * torch.linspace(4, 1, 8)
+    return (codes @ basis.T + 0.05 * torch.randn(count, 64, generator=g)).view(count, 1, 8, 8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    condition = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    field = fields(400, 1)
+    PairStore.from_arrays(condition, field).save(tmp_path / "pairs" / "val")
+    ladder = LadderConfig("linear", (3, 5), (), sigma=0.1)
+    config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, TieConfig("none"))
+    model = CDVAE(dataclasses.replace(config, layer_temperatures=(0.4, 1.8)))
+    model.initialise(condition, fields(4000, 2))
+    save_pretrained(model, tmp_path / "model", task="toys", card="# Toys\n\nA model of toys.\n")
+    return tmp_path
+
+
+def test_a_wrong_spread_is_found_and_mended(folder, capsys):
+    config = CalibrateConfig(str(folder / "model"), str(folder / "pairs"), str(folder / "out"), samples=8)
+    found = run_calibrate(config)
+    assert found.before == (0.4, 1.8)
+    assert found.after == pytest.approx((1.0, 1.0), abs=0.15)
+    before, after = (e.summary() for e in found.scores)
+    apart = difference(found.scores[1], found.scores[0], "multiscale_energy")
+    assert apart.value < -2 * apart.error  # type: ignore[operator]
+    assert abs(after["spread_skill"].value - 1) < 0.06 < abs(before["spread_skill"].value - 1)
+    written = from_pretrained(folder / "out")
+    assert tuple(written.config.layer_temperatures) == found.after
+    started = from_pretrained(folder / "model").state_dict()
+    assert all(torch.equal(value, started[name]) for name, value in written.state_dict().items())
+    card = (folder / "out" / "README.md").read_text()
+    assert card.startswith("# Toys") and "## Calibration" in card and str(list(found.after)) in card
+    assert card.split("## Calibration")[1].strip() in capsys.readouterr().out
+    assert sorted(p.name for p in folder.iterdir()) == ["model", "out", "pairs"]
+    with pytest.raises(ConfigError, match=r"out: .* is there already, expected a new or empty folder"):
+        run_calibrate(config)
+
+
+def test_the_search_ends_at_the_least_score_and_asks_for_none_twice():
+    asked = []
+
+    def score(temperatures):
+        asked.append(temperatures)
+        a, b = temperatures
+        return (a - 0.85) ** 2 + (b - 2.4) ** 2 + 0.3 * (a - 0.85) * (b - 2.4)
+
+    best = fit_temperatures(score, (1.0, 0.5))
+    assert best[1] == 2.0  # the highest there is
+    assert best[0] == pytest.approx(0.85 + 0.15 * 0.4, abs=0.026)
+    assert len(asked) == len(set(asked)) < 40
+    assert fit_temperatures(lambda t: t[0], (0.1,)) == (0.0,)
+
+
+def test_views_of_a_photo_stay_on_one_side():
+    names = [f"{photo}.jpg#{view}" for photo in range(10) for view in range(3)]
+    blank = torch.rand(30, 1, 2, 2)
+    store = PairStore.from_arrays(blank, blank, names=names)
+    one, other = halves(store, 18)
+    assert one.rows.tolist() == [12, 13, 14, 18, 19, 20, 24, 25, 26]
+    assert other.rows.tolist() == [15, 16, 17, 21, 22, 23, 27, 28, 29]
+    with pytest.raises(DataError, match="fewer than 2 scenes"):
+        halves(PairStore.from_arrays(blank[:1], blank[:1]), 5)
+
+
+def test_a_model_without_codes_is_refused(folder, tiny):
+    save_pretrained(tiny, folder / "tiny", task="toys")
+    with pytest.raises(ModelError, match="is a Tiny, expected a model with layers of codes"):
+        run_calibrate(CalibrateConfig(str(folder / "tiny"), str(folder / "pairs"), str(folder / "out")))
+
+
+def test_options_out_of_range():
+    with pytest.raises(ConfigError, match="samples: got 1, expected 2 or more"):
+        CalibrateConfig("model", "pairs", "out", samples=1)
