@@ -103,6 +103,11 @@ class Model:
             self._made = self._make()
         return self._made
 
+    @property
+    def made(self) -> bool:
+        """Whether it is at hand."""
+        return self._made is not None
+
     def release(self) -> None:
         """Lets go of it; it is made again if asked for."""
         self._made = None

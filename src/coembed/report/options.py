@@ -64,7 +64,7 @@ class ReproduceConfig:
     samples: int = 100
     """Samples a photo."""
     photos: int = 6
-    """Photos shown in the figures of samples."""
+    """Photos shown in the figures of samples; 0 leaves those figures out."""
     seed: int = 0
     """Of training and of every draw."""
     threads: int = 0
@@ -75,7 +75,7 @@ class ReproduceConfig:
             raise ConfigError("pairs: got none, expected at least one folder")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes: got {self.minutes}, expected more than 0")
-        for name, least in (("samples", 4), ("photos", 1), ("threads", 0), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("samples", 4), ("photos", 0), ("threads", 0), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
         if self.limit is not None and self.limit < 2:

@@ -180,6 +180,22 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]) -
             "Flat is calibrated, a bowl is too narrow, a hill too wide, a slope is biased.",
             ranks,
         )
+    held = layer_plot(found, corpus, config.seed, several)
+    if held is not None:
+        yield Picture(
+            "layers",
+            "What each layer of codes holds, in numbers",
+            "Left: nats by which a field's code differs from the prior of the field's own ladder. Middle: "
+            "variance of draws in which that layer alone is random, over that of all. Right: the size of what "
+            "it moves. Grey: what still varies when no layer is random, a mixture's choice of a component.",
+            held,
+        )
+    if config.photos:
+        yield from _pictures_of_photos(config, corpus, found)
+
+
+def _pictures_of_photos(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]) -> Iterator[Picture]:
+    task, several = corpus.task, _note(config, corpus, "all methods")
     gallery = samples.Gallery(corpus, config.photos, config.originals, config.seed)
     how = _how(gallery)
     beside = [one for one in found if METHODS[one.method].shown]
@@ -199,16 +215,6 @@ def _pictures(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]) -
             f"Medoids of {config.samples} draws clustered in four, most common kind first; photos evenly "
             f"spread over the held-out ones, unselected. {how}".strip(),
             samples.four_samples(gallery, one, config.samples, _note(config, corpus, label)),
-        )
-    held = layer_plot(found, corpus, config.seed, several)
-    if held is not None:
-        yield Picture(
-            "layers",
-            "What each layer of codes holds, in numbers",
-            "Left: nats by which a field's code differs from the prior of the field's own ladder. Middle: "
-            "variance of draws in which that layer alone is random, over that of all. Right: the size of what "
-            "it moves. Grey: what still varies when no layer is random, a mixture's choice of a component.",
-            held,
         )
     for one in found:
         if one.method not in (best.method, "paper-gauss"):
@@ -251,6 +257,9 @@ def _numbers(corpus: Corpus, found: Sequence[Found]) -> dict[str, object]:
     for entry, one in zip(methods, found, strict=True):
         entry["preset"], entry["training_seconds"] = one.method, one.model.seconds
         entry["images"] = one.model.images
+        entry["milliseconds_a_sample"] = one.milliseconds
+        for name in ("sampling_seconds", "scoring_seconds"):  # of the clock, whatever else was running
+            del entry[name]
         entry["model"] = one.config
         for name, density in (("joint", one.joint), ("conditional", one.conditional)):
             if density is not None:

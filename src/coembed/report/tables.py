@@ -110,15 +110,14 @@ def proper(found: Sequence[Found]) -> Table:
         both = linearised(one.evaluation, "energy") and linearised(base.evaluation, "energy")
         apart = difference(one.evaluation, base.evaluation, "energy") if both else None
         row.append(NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
-        photos = one.evaluation.conditions * one.evaluation.samples
         seen = f"{one.model.images:,d}" if one.model.images else NONE
         row += [_minutes(one.model.seconds), seen]
-        rows.append([*row, f"{1000 * one.evaluation.sampling_seconds / photos:.2f} ms"])
+        rows.append([*row, NONE if one.milliseconds is None else f"{one.milliseconds:.2f} ms"])
     note = (
         "ES: fair energy score in the L2 norm of the field, ES 1-8 its mean over fields averaged over 1, 2, 4 "
         "and 8 pixels, CRPS a pixel: lower is better. Spread/skill and sharpness (gradient energy over real "
         "fields') should be 1, coverages their head. ES − NN is paired over photos, ± one standard error. "
-        "Sampling is the time of one sample, among the 100 of many photos."
+        "Sampling is the processor time of one sample, among the 100 of 16 photos."
     )
     return Table("scores", "Proper scores and calibration", rows, note, (1, 2, 3))
 

@@ -24,11 +24,22 @@ from coembed.training.record import read_record
 _TARGETS = ("joint", "conditional")
 # Seconds on one core, for the time left: a closed-form fit, a photo with 100 samples, a particle of one photo.
 _FIT, _PHOTO, _PARTICLE = 60.0, 0.08, 0.003
+_TIMED = 16  # photos sampled for, to see how long it takes
 
 
 @dataclass
 class Found:
-    """What is known of one method on one corpus."""
+    """What is known of one method on one corpus.
+
+    Attributes:
+        method: its name.
+        model: it, when asked for.
+        config: of the model, as JSON values.
+        evaluation: every score of every photo.
+        joint: bounds on -log p(xc, xg), for a model that has them.
+        conditional: bounds on -log p(xg | xc), likewise.
+        milliseconds: of one core for one sample; None where that was not measured.
+    """
 
     method: str
     model: Model
@@ -36,6 +47,7 @@ class Found:
     evaluation: Evaluation
     joint: Likelihood | None
     conditional: Likelihood | None
+    milliseconds: float | None = None
 
 
 class Steps:
@@ -154,7 +166,22 @@ def _score(config: ReproduceConfig, corpus: Corpus, method: str, since: float) -
         evaluation.save(path)
     densities = {target: _density(config, corpus, method, model, target) for target in _TARGETS}
     settings = _settings(config, corpus, method, model, newest)
-    return Found(method, model, settings, evaluation, densities["joint"], densities["conditional"])
+    speed = _speed(config, corpus, method, model, newest)
+    return Found(method, model, settings, evaluation, densities["joint"], densities["conditional"], speed)
+
+
+def _speed(config: ReproduceConfig, corpus: Corpus, method: str, model: Model, newest: float) -> float | None:
+    """Milliseconds of processor time a sample, which does not depend on what else a machine is doing."""
+    path = _file(Path(config.out), corpus, method, "speed")
+    kept = _kept(path, newest, lambda: read_json(path)["milliseconds"])
+    if kept is None and (METHODS[method].kind != "held" or model.made):
+        condition = corpus.val.condition(slice(0, _TIMED))
+        model().sample(condition[:1], 2, generator=0)  # what is slow once only
+        begun = time.process_time()
+        model().sample(condition, config.samples, generator=0)
+        kept = 1000 * (time.process_time() - begun) / (len(condition) * config.samples)
+        write_json(path, {"milliseconds": kept})
+    return kept
 
 
 def _settings(
