@@ -25,7 +25,7 @@ class Given(Streams):
 def made(name="default", **changes):
     torch.manual_seed(0)
     config = preset(name, (1, 8, 8), (1, 8, 8))
-    if config.tie.refine:
+    if config.tie.refine and config.regression:
         tie = dataclasses.replace(config.tie, refine=4, hidden=16, dropout=0.3)
         regression = dataclasses.replace(config.regression, channels=4, features=8, rank=8, dropout=0.3)
         config = dataclasses.replace(config, tie=tie, regression=regression)

@@ -48,11 +48,11 @@ def test_draws_that_fall_together_have_finite_gradients():
     assert draws.grad is not None and bool(draws.grad.isfinite().all())
 
 
-class Spread(nn.Module):
+class Spread(toy.Toy):
     """Fields are noise of one width, which is all there is to learn."""
 
     def __init__(self):
-        super().__init__()
+        nn.Module.__init__(self)
         self.width = nn.Parameter(torch.tensor([[0.2]]))
 
     def loss(self, condition, field, *, generator, warmup=1.0):
