@@ -47,6 +47,9 @@ PLAIN = GuidanceConfig()
 KINDS = {
     "none": {},
     "pixels": {"label": 0.0, "layout": 0.0},
+    "pixels, floor": {"label": 0.0, "layout": 0.0, "floor": 0.1},
+    "pixels, condition only": {"label": 0.0, "layout": 0.0, "sides": "condition"},
+    "pixels, field only": {"label": 0.0, "layout": 0.0, "sides": "field"},
     "labels": {"layout": 0.0, "pixels": 0.0},
     "layout": {"label": 0.0, "pixels": 0.0},
     "all": {},
