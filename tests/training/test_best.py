@@ -1,6 +1,7 @@
 """The weights whose samples score best are what a run keeps."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from coembed.training.best import MARGIN, Best
 from coembed.training.checkpoint import State, latest, read_tensors
 
 
-def one(value):
+def one(value) -> Any:
     layer = nn.Linear(1, 1)
     nn.init.constant_(layer.weight, value)
     return layer
@@ -25,7 +26,9 @@ def test_the_least_score_is_remembered_and_taken_where_the_last_is_clearly_worse
         state.step, state.latest = step, score
         best.offer(model, state)
     assert (state.best, state.best_step) == (3.0, 1)
-    assert "step 1" in best.take(model, state)
+    said = best.take(model, state)
+    assert said is not None
+    assert "step 1" in said
     assert model.weight.item() == 2.0
 
 
@@ -52,12 +55,14 @@ def test_a_run_that_overfits_keeps_what_it_had_and_says_so(tmp_path, capsys):
     start = next(line["energy"] for line in log if line.get("event") == "start")
     assert scores[-1] > (1 + MARGIN) * min(start, *scores)
     assert "Kept: the weights of step" in capsys.readouterr().err
+    newest = latest(run)
+    assert newest is not None
     kept, last = (
         read_tensors(run / "model" / "model.safetensors"),
-        read_tensors(latest(run) / "ema.safetensors"),
+        read_tensors(newest / "ema.safetensors"),
     )
     assert not torch.equal(kept["encoder.weight"], last["encoder.weight"])
-    best = read_tensors(latest(run) / checkpoint.BEST)
+    best = read_tensors(newest / checkpoint.BEST)
     assert all(torch.equal(kept[name], best[name]) for name in best)
 
 

@@ -17,7 +17,6 @@ from coembed.model.evidence import HEAVY, Evidence, Pairs, gather
 
 MANY = 5_000  # scenes from which the preset is as it is
 _FEW = 200  # scenes below which no U-Net is worth its weights
-_WORTH = 0.01  # share of variance a ridge regression must explain for a U-Net on top of it, with few scenes
 _A_CODE = 4  # scenes that it takes to set one code
 
 
@@ -67,7 +66,7 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
     regression = dataclasses.replace(regression, ridge=evidence.ridge)
     if evidence.groups < MANY:
         channels, why = regression.channels, "a small U-Net for the mean"
-        if evidence.groups < _FEW or evidence.explained < _WORTH:
+        if evidence.groups < _FEW:
             channels, why = 0, "no U-Net"
         elif channels:
             channels = min(16, channels)
