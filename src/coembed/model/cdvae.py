@@ -152,7 +152,11 @@ class CDVAE(Scaled):
         self.field_ladder.start(xg)
         if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
             codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])
-            self.tie.start(codes, torch.Generator().manual_seed(0))
+            inputs = None
+            if self.config.tie.experts:
+                known = (self.condition_ladder.infer(part, None).codes for part in xc.split(4096))
+                inputs = torch.cat([TieContext(found[: self.tie.inputs]).flat() for found in known])
+            self.tie.start(codes, torch.Generator().manual_seed(0), inputs)
 
     def loss(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0

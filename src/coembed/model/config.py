@@ -76,6 +76,8 @@ class TieConfig:
             moves; 0 for none.
         least_log_var: lower bound of the log variance of learned scales. Where some fields are next to nothing
             (a scene that stands still), -4 is too wide for them.
+        experts: components' means are regressions of their own on the condition's codes, set in closed form
+            (``linear`` towers), plus the network's: each finds a kind of field at once.
     """
 
     kind: Literal["none", "gaussian", "mixture"] = "gaussian"
@@ -92,6 +94,7 @@ class TieConfig:
     refine: int = 0
     dropout: float = 0.0
     least_log_var: float = -4.0
+    experts: bool = False
 
     def __post_init__(self):
         if not self.least_log_var < 0:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.model.config import TieConfig
+from coembed.model.experts import fit_experts
 from coembed.model.gaussians import Gaussian, Mixture, bounded_log_var
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.tie import Tie, TieContext
@@ -39,6 +40,10 @@ class MixtureTie(Tie):
         nn.init.zeros_(self.logits.bias)
         # Components begin apart, half a prior deviation around zero, so that each finds examples of its own.
         nn.init.normal_(self.mean.bias, std=0.5)
+        self.experts = nn.Linear(sum(codes), k * self.dim) if config.experts else None
+        if self.experts is not None:
+            nn.init.zeros_(self.experts.weight)
+            nn.init.zeros_(self.experts.bias)
         self.bands = _bands(self.dim)
         if config.learn_sigma:
             self.band_scale = nn.Linear(hidden, k * (len(self.bands)))
@@ -62,6 +67,8 @@ class MixtureTie(Tie):
         h = self.trunk(TieContext(context.codes[: self.inputs], context.features).flat())
         shape = (len(h), self.config.components, -1)
         mean = self.mean(h).view(shape).float()
+        if self.experts is not None:
+            mean = mean + self.experts(TieContext(context.codes[: self.inputs]).flat()).view(shape).float()
         if not self.config.learn_sigma:
             return Mixture(
                 self.logits(h).float(), mean, mean.new_full((1, 1, 1), 2 * math.log(self.config.sigma))
@@ -126,8 +133,11 @@ class MixtureTie(Tie):
         return [c.view(-1, *s) for c, s in zip(flat.split(self.sizes, -1), self.shapes, strict=True)]
 
     @torch.no_grad()
-    def start(self, codes: Tensor, generator: torch.Generator) -> None:
-        """Component means from k-means centres of field codes (n, dim): every component starts with data."""
+    def start(self, codes: Tensor, generator: torch.Generator, condition: Tensor | None = None) -> None:
+        """Component means from k-means centres of field codes (n, dim): every component starts with data.
+
+        With ``experts``, regressions on the codes of the ``condition`` (n, size) begin at the centres.
+        """
         picks = torch.randperm(len(codes), generator=generator)[: self.config.components]
         centres = codes[picks].clone()
         lead = min(16, codes.shape[1])  # distances in many white dimensions say nothing
@@ -140,6 +150,15 @@ class MixtureTie(Tie):
         self.mean.bias[: centres.numel()].copy_(centres.flatten())
         share = torch.bincount(nearest, minlength=len(centres)).clamp(min=1) / len(codes)
         self.logits.bias[: len(share)].copy_(share.log())
+        if self.experts is not None and condition is not None:
+            found = fit_experts(condition, codes, nearest)
+            number = found.bias.numel()
+            self.experts.weight[:number].copy_(found.weight.transpose(1, 2).reshape(number, -1))
+            self.experts.bias[:number].copy_(found.bias.flatten())
+            self.mean.bias.zero_()
+            self.logits.bias[: len(found.share)].copy_(found.share.clamp(min=1e-4).log())
+            if self.config.learn_sigma:
+                self.log_scale.copy_(0.5 * (found.share @ found.variance).log())
 
 
 class _LowerTie(nn.Module):
