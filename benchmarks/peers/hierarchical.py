@@ -7,7 +7,7 @@ side, each given all before it. The posterior sees the field :math:`y` too, and 
           + \sum_l KL\big(q(z_l \mid z_{<l}, y, c) \,\|\, p(z_l \mid z_{<l}, c)\big) \Big]
 
 with :math:`\sigma` learned a channel, a warm-up of the divergences, and free bits: a level whose divergence is
-below its floor isn't pressed further, which keeps levels alive.
+below its floor isn't pressed further.
 """
 
 from __future__ import annotations
