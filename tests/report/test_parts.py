@@ -125,6 +125,15 @@ def test_the_overview_stands_ratios_beside_the_papers():
     assert overview.overview_figure({"a": (corpus_of(store), found)}, "note").startswith(b"\x89PNG")
 
 
+def test_clips_of_a_video_are_spread_and_photos_are_taken_in_order():
+    fields = torch.zeros(12, 1, 8, 8)
+    videos = [f"v_Dive_g0{i // 4}_c01.avi@{i % 4}" for i in range(12)]
+    store = PairStore.from_arrays(fields, fields, names=videos)
+    assert corpus_of(store).held_out(3).names == [videos[0], videos[4], videos[8]]
+    store = PairStore.from_arrays(fields, fields, names=[f"{i}.jpg" for i in range(12)])
+    assert corpus_of(store).held_out(3).names == ["0.jpg", "1.jpg", "2.jpg"]
+
+
 def test_orderings_are_counted_two_by_two():
     """Samples in order of width: variances are far apart, so every pair is decided."""
     g = torch.Generator().manual_seed(0)

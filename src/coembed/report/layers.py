@@ -46,8 +46,8 @@ class LayerFacts:
 @torch.no_grad()
 def layer_facts(model: CDVAE, corpus: Corpus, seed: int) -> LayerFacts:
     """Measures the layers on up to 64 held-out photos with 12 draws each."""
-    rows = range(min(_PHOTOS, len(corpus.val)))
-    condition, field = corpus.val.condition(list(rows)), corpus.val.field(list(rows))
+    pairs = corpus.held_out(_PHOTOS)
+    condition, field = pairs.condition(slice(None)), pairs.field(slice(None))
     generator = torch.Generator().manual_seed(seed)
     nats = model.diagnostics(condition, field, generator=generator)["kl_field"]
     count = model.field_ladder.layers

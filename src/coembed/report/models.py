@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from coembed.baselines.guidance_space import guidance_features
 from coembed.baselines.presets import BASELINES
+from coembed.baselines.smoothing import sources_of
 from coembed.baselines.stored_nearest import NearestModel
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.hub import CONFIG_FILE, class_for, from_pretrained
 from coembed.report.options import METHODS, ReproduceConfig
-from coembed.training.batches import Subset, fingerprint
+from coembed.training.batches import Subset, fingerprint, spread
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
@@ -50,17 +52,23 @@ class Corpus:
         """Name of the pairs' task."""
         return self.train.index.task
 
-    def whole(self) -> Whole:
+    def whole(self) -> Named:
         """The training pairs that show a whole photo: crops would crowd the neighbours with the same scene."""
-        return Whole(self.train)
+        rows = [row for row, name in enumerate(self.train.names) if not _CROP.search(name)]
+        return Named(self.train, torch.tensor(rows or range(len(self.train))))
+
+    def held_out(self, limit: int) -> Named:
+        """The first held-out pairs; evenly spread ones if several are of one video, which lie side by side."""
+        count = min(limit, len(self.val))
+        apart = len(np.unique(sources_of(self.val.names))) == len(self.val)
+        return Named(self.val, torch.arange(count) if apart else spread(len(self.val), count))
 
 
-class Whole(Subset):
-    """Training pairs without the crops among them (``prepare --views``), and their names."""
+class Named(Subset):
+    """Some rows of a store, and their names."""
 
-    def __init__(self, store: PairStore):
-        rows = [row for row, name in enumerate(store.names) if not _CROP.search(name)]
-        super().__init__(store, torch.tensor(rows or range(len(store))))
+    def __init__(self, store: PairStore, rows: torch.Tensor):
+        super().__init__(store, rows)
         self.store = store
         self.names = [store.names[row] for row in self.rows.tolist()]
 

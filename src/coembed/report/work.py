@@ -142,9 +142,9 @@ def _score(config: ReproduceConfig, corpus: Corpus, method: str, since: float) -
     newest = max(model.newest, since if METHODS[method].kind == "held" else 0.0)
 
     path = _file(out, corpus, method, "evaluation")
-    count = min(budget.limit, len(corpus.val))
+    pairs = corpus.held_out(budget.limit)
     evaluation = _kept(path, newest, lambda: Evaluation.load(path))
-    options = (count, config.samples, config.seed, tuple(corpus.val.names[:count]))
+    options = (len(pairs), config.samples, config.seed, tuple(pairs.names))
     if evaluation is None or options != (
         evaluation.conditions,
         evaluation.samples,
@@ -153,9 +153,9 @@ def _score(config: ReproduceConfig, corpus: Corpus, method: str, since: float) -
     ):
         evaluation = evaluate(
             model(),
-            corpus.val,
+            pairs,
             name=name,
-            limit=count,
+            limit=len(pairs),
             samples=config.samples,
             seed=config.seed,
             clip=(field.low, field.high),
@@ -207,9 +207,9 @@ def _density(
         return None
     budget, path = config.work(), _file(Path(config.out), corpus, method, target)
     kept = _kept(path, model.newest, lambda: from_dict(Likelihood, read_json(path), str(path)))
-    wanted = min(budget.density_limit, len(corpus.val))
-    if kept is None or (kept.conditions, kept.particles, kept.seed) != (
-        wanted,
+    pairs = corpus.held_out(budget.density_limit)
+    if kept is None or (kept.names, kept.particles, kept.seed) != (
+        tuple(pairs.names),
         1 if kept.exact else budget.particles,
         config.seed,
     ):
@@ -217,10 +217,10 @@ def _density(
         ranges = (layers[0].low, layers[0].high), (layers[1].low, layers[1].high)
         kept = likelihood(
             model(),
-            corpus.val,
+            pairs,
             name=METHODS[method].label,
             target=target,  # type: ignore[arg-type]
-            limit=wanted,
+            limit=len(pairs),
             particles=budget.particles,
             seed=config.seed,
             ranges=ranges,
