@@ -2,11 +2,12 @@
 
     python benchmarks/control.py --pairs DIR [--model NAME] [--photos 200] [--samples 50]
 
-Writes ``results/control-TASK.json``. Photos are done in parts, each kept in ``--cache`` as soon as it is scored,
-so an interrupted run goes on where it stopped.
+Writes ``results/control-TASK.json``. Photos are done in parts, each kept in ``--cache`` as soon as it is
+scored, so an interrupted run goes on where it stopped.
 
-Photo i reveals quarter i mod 4 of its frame. Three ways to sample the rest: without the hint; plain draws that
-agree best with it (of twenty times as many), which needs no code space; and the posterior (``coembed.control``).
+Photo i reveals quarter i mod 4 of its frame. Four ways to sample the rest: without the hint; plain draws that
+agree best with it (of twenty times as many), which needs no code space; the model's posterior
+(``coembed.control``); and the same in some doubt of the model, as photos are edited.
 The same is done with fields that the model itself drew (temperature 1, all dimensions, pixel noise), where the
 truth comes from the model: what is wrong there is the inference's, not the model's.
 """
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from coembed.config import read_json, write_json
 from coembed.control.hint import Hint, sample_hint
+from coembed.control.photos import DOUBT
 from coembed.data.shards import open_pairs
 from coembed.edit import load_model
 from coembed.evaluation.metrics import crps, energy_score
@@ -33,7 +35,7 @@ from coembed.sampling import Streams
 
 SEED, PART, MORE = 0, 10, 20
 SCORES = ("rmse", "energy", "crps", "spread", "coverage_90", "seconds")
-WAYS = ("without", "nearest draws", "hint")
+WAYS = ("without", "nearest draws", "hint", "hint, doubted")
 
 
 def main() -> None:
@@ -98,8 +100,9 @@ def _scores(
         hint = Hint(truth, mask)
         for way in WAYS:
             start, streams = time.process_time(), Streams(SEED, rows)
-            if way == "hint":
-                samples = sample_hint(sampler, condition, n, hint, generator=streams)
+            if way.startswith("hint"):
+                doubted = dataclasses.replace(hint, doubt=DOUBT if way == "hint, doubted" else 0.0)
+                samples = sample_hint(sampler, condition, n, doubted, generator=streams)
             else:
                 samples = sampler.sample(condition, n if way == "without" else MORE * n, generator=streams)
             if way == "nearest draws":

@@ -40,9 +40,12 @@ class Hint:
         mask: (batch, 1, h, w) or (batch, c, h, w), share of each cell that is held, 0 to 1. A cell covered by
             less than a half is free; one covered in part is held more loosely, the more is uncovered.
         tolerance: how near, in standard deviations of the field; 0 holds covered cells exactly.
+        doubt: how far the model is taken to be from real fields in every cell, in the same unit: it adds to the
+            pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
+            draws, and what a hint says of the rest is better believed less (``benchmarks/control.py``).
 
     Raises:
-        ConfigError: a tolerance that is negative.
+        ConfigError: a tolerance or doubt outside 0 to 10.
         DataError: shapes that do not fit each other, a mask outside [0, 1], or a covered value that is not
             finite.
     """
@@ -50,10 +53,12 @@ class Hint:
     field: Tensor
     mask: Tensor
     tolerance: float = 0.0
+    doubt: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerance <= 10:
-            raise ConfigError(f"tolerance is {self.tolerance}, expected 0 to 10")
+        for name in ("tolerance", "doubt"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 to 10")
         if self.field.dim() != 4:
             raise DataError(f"the hint's field has shape {tuple(self.field.shape)}, expected (batch, c, h, w)")
         batch, channels, *size = self.field.shape
@@ -134,11 +139,12 @@ class _Held:
         model = given.model
         self.given, self.pull, self.temperatures = given, pull, temperatures
         self.values = torch.where(hint.covered, model._standardise(hint.field.nan_to_num(), "field"), 0)
-        self.covered, self.variance = hint.covered, hint.variance
+        self.covered, self.variance, self.doubt = hint.covered, hint.variance, hint.doubt
         self.posteriors = None
         if is_linear(model):
             empty = [torch.zeros(1, *shape) for shape in model.field_ladder.code_shapes]
-            self.pixels = model.field_ladder.decode(empty).log_var.exp().expand_as(self.values)
+            pixels = model.field_ladder.decode(empty).log_var.exp() + hint.doubt**2
+            self.pixels = pixels.expand_as(self.values)
             noise = self.pixels + self.variance
             self.posteriors = [
                 Posterior.of(given, row, self.values[row], self.covered[row], noise[row], pull)
@@ -153,9 +159,8 @@ class _Held:
         errors = self.temperatures[-1] * errors.view(-1, *given.model.config.field_shape)
         if self.posteriors is None:
             values, covered, variance = (t[index] for t in (self.values, self.covered, self.variance))
-            fields, gain = search(
-                given, index, noise, values, covered, variance, errors, self.pull, self.temperatures
-            )
+            wanted = (values, covered, variance, self.doubt)
+            fields, gain = search(given, index, noise, *wanted, errors, self.pull, self.temperatures)
         else:
             codes = self._codes(index, noise, errors)
             fields = given.standardised(codes, index, given.parts(noise)[2], self.temperatures[-1])

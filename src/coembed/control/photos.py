@@ -25,6 +25,9 @@ LOOK = 8
 """Leading dimensions of the top code that an example pulls: how strong its field is, and how it runs across the
 frame. Those after hold where the example's own things are, which are not where this photo's are."""
 
+DOUBT = 0.25
+"""Of hints, standard deviations of the field: with less, detail inside the mask says too much of the rest."""
+
 
 class Controls:
     """Options with their pictures read: made once, for any number of photos.
@@ -92,7 +95,7 @@ class Controls:
             self.model,
             condition,
             n,
-            Hint(held, mask),
+            Hint(held, mask, doubt=DOUBT),
             **pull,
             generator=streams,
             dims=LOOK,

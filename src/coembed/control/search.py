@@ -27,6 +27,7 @@ def search(
     values: Tensor,
     covered: Tensor,
     variance: Tensor,
+    doubt: float,
     errors: Tensor,
     pull: Pull | None,
     temperatures: list[float],
@@ -40,6 +41,7 @@ def search(
         values: (rows, c, h, w), standardised; what is held.
         covered: of the same shape, bool.
         variance: how loosely it is held, squared standard deviations.
+        doubt: standard deviations, added to the pixels' own noise.
         errors: standard normals.
         pull: on the top code besides, for all conditions.
         temperatures: one a layer: they scale the noise to start from.
@@ -63,7 +65,7 @@ def search(
     def fields_of(codes: list[Tensor]) -> Tensor:
         return given.standardised(codes, index, for_pixels, temperatures[-1])
 
-    pixels = given.model.field_ladder.decode(codes_of(start)).log_var.exp()
+    pixels = given.model.field_ladder.decode(codes_of(start)).log_var.exp() + doubt**2
     wanted = values - errors * (pixels + variance).sqrt()
     weight = covered / (pixels + variance)
     with torch.enable_grad():
