@@ -23,7 +23,6 @@ from coembed.errors import ConfigError
 
 FIGURES = ("overview", "error_variance", "best_of_n", "calibration", "ranks", "layers")
 TABLES = ("errors", "ratios", "scores", "further", "likelihood", "orderings")
-COLORS = 96
 
 
 def main() -> None:
@@ -64,7 +63,9 @@ def _copy_figures(source: Path, target: Path, names: list[str]) -> None:
             (target / place).mkdir(parents=True, exist_ok=True)
             buffer = io.BytesIO()
             with Image.open(path) as picture:
-                few = picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+                few = picture.convert("RGB").quantize(
+                    256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+                )
             few.save(buffer, format="PNG", optimize=True)
             write_bytes(target / place / f"{figure}.png", buffer.getvalue())
 
