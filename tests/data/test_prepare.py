@@ -149,11 +149,12 @@ def test_again_keeps_all_and_a_damaged_or_missing_shard_is_made_anew(tmp_path, p
 
 
 _SLOW_TASK = """
+import os
 import time
 from coembed.tasks.resaturation import Resaturation
 class Slow(Resaturation):
     def split(self, rgb):
-        time.sleep(0.02)
+        time.sleep(float(os.environ.get("SECONDS_A_PHOTO", 0)))
         return super().split(rgb)
 """
 _RUN = """
@@ -174,7 +175,10 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, photos, monkeypatch, 
     src = photos(64)
     (tmp_path / "slow_task_xyz.py").write_text(_SLOW_TASK)
     (tmp_path / "go.py").write_text(_RUN)
-    process = subprocess.Popen([sys.executable, "go.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    slow = {**os.environ, "SECONDS_A_PHOTO": "0.1"}  # the signal comes before the end on a busy machine, too
+    process = subprocess.Popen(
+        [sys.executable, "go.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=slow
+    )
     notes = tmp_path / "out/train/.preparing"
     deadline = time.monotonic() + 60
     while not list(notes.glob("block-*.json")) and time.monotonic() < deadline:
