@@ -66,7 +66,14 @@ def main() -> None:
     references = [row for row in rows if row.name in arguments.reference]
     for name in set(arguments.reference) - {row.name for row in references}:
         _say(f"{name}: no such row, so nothing is compared with it")
-    options = Options(arguments.limit, arguments.flow_limit, arguments.samples, arguments.seed, runs / "scores")
+    options = Options(
+        arguments.limit,
+        arguments.flow_limit,
+        arguments.samples,
+        arguments.flow_samples,
+        arguments.seed,
+        runs / "scores",
+    )
     done: dict[str, dict[str, Any]] = {}
     bases: dict[str, Evaluation] = {}
     for row in sorted(rows, key=lambda row: (row not in references, row.limited)):  # the slow ones last
@@ -118,14 +125,16 @@ def _parse() -> Namespace:
         help="rows that the others are compared with: each with the one trained for about as long",
     )
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
-    parser.add_argument("--flow-limit", type=int, default=100, help="the same of slow samplers")
+    parser.add_argument("--flow-limit", type=int, default=150, help="the same of slow samplers")
     parser.add_argument("--samples", type=int, default=100, help="samples a photo")
+    parser.add_argument("--flow-samples", type=int, default=20, help="the same of slow samplers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("train", "score"), help="half of the work")
     parser.add_argument("--results", type=Path, default=Path(__file__).resolve().parents[1] / "results")
     arguments = parser.parse_args()
-    if arguments.seconds <= 0 or min(arguments.limit, arguments.flow_limit) < 2 or arguments.samples < 2:
-        parser.error("expected --seconds above 0, and limits and --samples of 2 or more")
+    least = min(arguments.limit, arguments.flow_limit, arguments.samples, arguments.flow_samples)
+    if arguments.seconds <= 0 or least < 2:
+        parser.error("expected --seconds above 0, and limits and samples of 2 or more")
     return arguments
 
 

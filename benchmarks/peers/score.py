@@ -32,6 +32,8 @@ class Options:
         limit: validation pairs, from the first.
         slow_limit: the same of a row that is limited.
         samples: drawn for each.
+        slow_samples: the same of a row that is limited: scores are fair for any number, but the best of 100
+            is then unknown.
         seed: of every draw.
         cache: folder where finished rows are kept.
     """
@@ -39,6 +41,7 @@ class Options:
     limit: int
     slow_limit: int
     samples: int
+    slow_samples: int
     seed: int
     cache: Path
 
@@ -76,7 +79,7 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
         "identity": row.identity,
         "val": digest(val),
         "limit": min(options.slow_limit if row.limited else options.limit, len(val)),
-        "samples": options.samples,
+        "samples": options.slow_samples if row.limited else options.samples,
         "seed": options.seed,
     }
     timing_key = {"key": key, "reference": reference.identity if reference else None}
@@ -92,7 +95,7 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
                 val,
                 name=row.name,
                 limit=key["limit"],
-                samples=options.samples,
+                samples=key["samples"],
                 seed=options.seed,
                 clip=(field.low, field.high),
                 vector=field.vector,
@@ -102,7 +105,7 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
     if not times.exists():
         sampler = sampler or row.build()
         other = reference.build() if reference and reference is not row else None
-        timing = time_beside(sampler, other, val.condition(slice(0, TIMED_PHOTOS)))
+        timing = time_beside(sampler, other, val.condition(slice(0, TIMED_PHOTOS)), key["samples"])
         write_json(
             times, {"own": timing.own, "reference": timing.reference, "seconds": row.seconds, "key": key}
         )
@@ -112,13 +115,16 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
     return Scored(row, Evaluation.load(scores), Timing(kept["own"], reference_time))
 
 
-def time_beside(sampler: Sampler, reference: Sampler | None, condition: Tensor) -> Timing:
+def time_beside(
+    sampler: Sampler, reference: Sampler | None, condition: Tensor, samples: int = TIMED_SAMPLES
+) -> Timing:
     """Times both in turn in one process, so that a busy machine slows both.
 
     Args:
         sampler: what is timed.
         reference: what is timed between its rounds, if anything.
-        condition: (batch, c, h, w); ``TIMED_SAMPLES`` fields are drawn for each.
+        condition: (batch, c, h, w); what is drawn for.
+        samples: fields drawn for each.
     """
     timed = [s for s in (sampler, reference) if s is not None]
     best = [float("inf")] * len(timed)
@@ -130,8 +136,8 @@ def time_beside(sampler: Sampler, reference: Sampler | None, condition: Tensor) 
         for _ in range(ROUNDS):
             for index, one in enumerate(timed):
                 begun = time.process_time()
-                one.sample(condition, TIMED_SAMPLES, generator=0)
-                spent = (time.process_time() - begun) / (TIMED_SAMPLES * len(condition))
+                one.sample(condition, samples, generator=0)
+                spent = (time.process_time() - begun) / (samples * len(condition))
                 best[index] = min(best[index], 1000 * spent)
     finally:
         torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,21 @@ def test_a_clock_alone_ends_a_run(tmp_path):
     assert lines(tmp_path / "run")[-1]["progress"] == 1
 
 
+def test_minutes_may_be_of_cpu_time(tmp_path, monkeypatch):
+    """A clock that stands still ends no run; the other one does."""
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    toy.train(toy.options(tmp_path / "run", images=None, minutes=0.005, clock="cpu"))
+    last = lines(tmp_path / "run")[-1]
+    assert last["progress"] == 1
+    assert last["seconds"] == pytest.approx(0.3, rel=0.5)
+
+
+def test_the_batch_suits_the_preset_unless_it_is_given():
+    assert toy.options("run", preset="default", batch_size=0).batch_size == 64
+    assert toy.options("run", preset="paper-gauss", batch_size=0).batch_size == 256
+    assert toy.options("run", preset="default", batch_size=7).batch_size == 7
+
+
 def test_dry_run_counts_and_measures_and_writes_nothing(tmp_path, capsys):
     toy.train(toy.options(tmp_path / "run", dry_run=True))
     text = capsys.readouterr().out
@@ -261,7 +277,7 @@ def test_log_cuts_what_a_resumed_run_will_write_again(tmp_path):
 
 def test_wrong_options_name_themselves():
     for changes, words in [
-        ({"batch_size": 0}, "batch_size: got 0"),
+        ({"batch_size": -1}, "batch_size: got -1"),
         ({"warmup_fraction": 2.0}, "warmup_fraction: got 2.0"),
         ({"epochs": 3.0}, "images: got 1600 beside epochs 3.0"),
         ({"images": 0}, "images: got 0"),

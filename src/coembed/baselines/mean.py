@@ -15,7 +15,7 @@ from coembed.model.gaussians import Gaussian
 from coembed.model.regression import Regression
 from coembed.sampling import Streams
 
-_START_ROWS = 60_000
+_START_ROWS = 40_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class MeanRegression(nn.Module):
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
         """Statistics, the ridge regression in closed form and what it leaves; call once, at first."""
-        condition, field = condition[:_START_ROWS].float(), field[:_START_ROWS].float()
+        rows = torch.linspace(0, len(field) - 1, min(len(field), _START_ROWS)).long()  # of all photos
+        condition, field = condition[rows].float(), field[rows].float()
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)
         xc, xg = self.condition_scaling(condition), self.field_scaling(field)

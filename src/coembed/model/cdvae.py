@@ -25,7 +25,7 @@ from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
 _CHUNK_VALUES = 2**18  # field values drawn at a time: bounds memory, stays near the caches, changes no sample
-_START_ROWS = 60_000
+_START_ROWS = 40_000
 
 
 class CDVAE(Scaled):
@@ -48,7 +48,7 @@ class CDVAE(Scaled):
         features = 0
         if config.regression is not None:
             self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
-            features = config.regression.features
+            features = self.regression.feature_size
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
 
     # ---- use -------------------------------------------------------------------------------------------------
@@ -140,15 +140,14 @@ class CDVAE(Scaled):
         """
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
-        condition, field = condition[:_START_ROWS].float(), field[:_START_ROWS].float()
+        rows = torch.linspace(0, len(field) - 1, min(len(field), _START_ROWS)).long()  # of all photos
+        condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
         self.condition_ladder.start(xc)
         if self.regression is not None:
-            self.regression.start(xc, xg)
             # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
-            parts = zip(xg.split(4096), xc.split(4096), strict=True)
-            xg = torch.cat([field - self.regression.ridge(condition)[1] for field, condition in parts])
+            xg = xg - self.regression.start(xc, xg)
         self.field_ladder.start(xg)
         if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
             codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])

@@ -113,13 +113,18 @@ class TieConfig:
 class RegressionConfig:
     """The part of the field that the condition decides: the field tower models what is left.
 
-    A ridge regression (set in closed form) plus a convolutional U-Net that starts at zero.
+    Ridge regressions (set in closed form) plus a convolutional U-Net that starts at zero.
 
     Attributes:
         rank: principal components of the condition that the ridge regression reads.
         channels: of the U-Net at half resolution, doubled at two further halvings. 0 leaves it out.
         features: length of the vector that a mixture tie may read.
         ridge: penalty in units of the condition's mean eigenvalue.
+        dropout: of the U-Net.
+        patches: words of a dictionary of small patches, whose averages a second ridge regression reads. 0
+            leaves it out.
+        patch_rank: rank of that regression, and number of principal components of the averages that a mixture
+            tie may read.
     """
 
     rank: int = 256
@@ -127,6 +132,8 @@ class RegressionConfig:
     features: int = 256
     ridge: float = 0.02
     dropout: float = 0.0
+    patches: int = 0
+    patch_rank: int = 128
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from coembed.errors import ConfigError
 from coembed.model.config import CDVAEConfig, LadderConfig, RegressionConfig, TieConfig
+from coembed.model.patches import fit_in
 
 Shape = tuple[int, int, int]
 
@@ -95,7 +96,9 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
             detail=0 if unet else 256,
             dropout=0.1,
         ),
-        regression=RegressionConfig(channels=32 if unet else 0, dropout=0.1),
+        regression=RegressionConfig(
+            channels=32 if unet else 0, dropout=0.1, patches=192 if fit_in(condition) else 0
+        ),
         condition_code="mean",
         warmup=False,
         # Less noise in the fine layer hardly costs energy score, and best-of-n rewards it.

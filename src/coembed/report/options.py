@@ -57,8 +57,8 @@ class ReproduceConfig:
     """Only these methods (nearest is always there: it is what ratios are to); by default all but regression."""
     minutes: float | None = None
     """Minutes of training a learned model and folder of pairs, in place of the budget's."""
-    batch_size: int = 256
-    """Pairs a step of training."""
+    batch_size: int = 0
+    """Pairs a step of training; 0 is what suits each method."""
     limit: int | None = None
     """Photos scored, in place of the budget's."""
     samples: int = 100
@@ -75,7 +75,7 @@ class ReproduceConfig:
             raise ConfigError("pairs: got none, expected at least one folder")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes: got {self.minutes}, expected more than 0")
-        for name, least in (("samples", 4), ("photos", 0), ("threads", 0), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("samples", 4), ("photos", 0), ("threads", 0), ("batch_size", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
         if self.limit is not None and self.limit < 2:

@@ -43,8 +43,12 @@ class TrainConfig:
     """Length in pairs seen, in place of epochs."""
     minutes: float | None = None
     """Length by the clock; with images or epochs, whichever ends first. Not bit-exact on resume."""
-    batch_size: int = 256
-    """Pairs a step."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What minutes are: of the wall clock, or of this process' CPU time, all threads together, which other work
+    on the machine does not change."""
+    batch_size: int = 0
+    """Pairs a step; 0 is what suits the preset: 64 for default, which learns most in many small steps, 256 for
+    the others."""
     learning_rate: float = 1e-3
     """Highest learning rate of AdamW."""
     final_fraction: float = 0.02
@@ -95,6 +99,8 @@ class TrainConfig:
     """Print options, parameter counts and the time of an epoch, and stop."""
 
     def __post_init__(self):
+        if not self.batch_size:
+            object.__setattr__(self, "batch_size", 64 if self.preset == "default" else 256)
         for name in ("images", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:

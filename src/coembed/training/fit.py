@@ -118,6 +118,7 @@ def fit(
     budget = schedule.Budget.of(config, len(train))
     checkpoint_timer, picture_timer = _Timer(config.checkpoint_minutes), _Timer(config.picture_minutes)
     speed = _Speed(state)
+    read_clock = time.process_time if config.clock == "cpu" else time.perf_counter
 
     def save_checkpoint() -> Path:
         log.sync()
@@ -137,7 +138,7 @@ def fit(
             log.say(f"{run}: going on from step {state.step}")
         elif config.keep == "best":
             log.write({"event": "start", "step": 0, "energy": score_state()})
-        clock, done = time.perf_counter(), budget.progress(state.images, state.seconds) >= 1
+        clock, done = read_clock(), budget.progress(state.images, state.seconds) >= 1
         while not done:  # only a step ends a run, so the last line is always whole; not the time of writing one
             progress = budget.progress(state.images, state.seconds)
             warmup = schedule.warmup(config, progress)
@@ -158,7 +159,7 @@ def fit(
             )
             state.step += 1
             state.images += batches.size
-            clock, state.seconds = _tick(clock, state.seconds)
+            clock, state.seconds = _tick(read_clock(), clock, state.seconds)
             if outcome.bad is None:
                 state.skipped_in_row = 0
                 ema.update(model, batches.size, state.images)
@@ -193,7 +194,7 @@ def fit(
                         _sound_alarms(line["diagnostics"], state, log)
                 log.write(line)
                 log.say(summary(line))
-                clock, state.seconds = _tick(clock, state.seconds)
+                clock, state.seconds = _tick(read_clock(), clock, state.seconds)
             if picture_timer.due():
                 save_picture()
             if interrupt.asked and not done:
@@ -276,8 +277,7 @@ def _validation_due(
     return now > before and state.images - state.validated >= PAYS_AFTER * looked_at
 
 
-def _tick(clock: float, seconds: float) -> tuple[float, float]:
-    now = time.perf_counter()
+def _tick(now: float, clock: float, seconds: float) -> tuple[float, float]:
     return now, seconds + now - clock
 
 
