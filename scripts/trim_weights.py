@@ -48,6 +48,10 @@ def trimmed(model: CDVAE, codes: int, rank: int) -> CDVAE:
         )
     )
     whole = model.state_dict()
+    mixed = "regression.patches.narrow.weight"  # reads components and patches: the components' columns come first
+    if mixed in whole:
+        columns = whole[mixed]
+        whole[mixed] = torch.cat([columns[:, :rank], columns[:, config.regression.rank :]], 1)
     small.load_state_dict(
         {
             name: whole[name][tuple(slice(0, length) for length in tensor.shape)].clone()
