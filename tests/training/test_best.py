@@ -41,6 +41,20 @@ def test_a_last_state_within_the_margin_is_kept():
     assert model.weight.item() == 7.0
 
 
+def test_a_difference_that_may_be_chance_keeps_the_last_state():
+    def taken(differences):
+        best, model = Best(), one(1.0)
+        state = State(step=1, latest=3.0, latest_scores=(3.0,) * len(differences))
+        best.offer(model, state)
+        state.step, state.latest_scores = 2, tuple(3.0 + d for d in differences)
+        state.latest = sum(state.latest_scores) / len(differences)
+        return best.take(model, state) is not None
+
+    assert not taken([2.0, -1.0, 0.5, -0.5])  # 0.25 +- 0.66
+    assert taken([0.5, 0.25, 0.0, 0.25])  # 0.25 +- 0.10
+    assert taken([2.0, -1.0, 0.5, -0.5] * 50)  # 0.25 +- 0.08
+
+
 def test_a_run_that_overfits_keeps_what_it_had_and_says_so(tmp_path, capsys):
     from coembed.training.fit import fit
 

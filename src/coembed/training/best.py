@@ -15,6 +15,7 @@ from coembed.training.checkpoint import State
 from coembed.training.trainable import Trainable
 
 MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept
+DEVIATIONS = 2.0  # standard errors of the paired difference: less is chance, above all with few pairs
 
 
 class Best:
@@ -32,14 +33,24 @@ class Best:
         """Remembers the running mean if its score, ``state.latest``, is the least so far."""
         if math.isfinite(state.latest) and (state.best is None or state.latest < state.best):
             state.best, state.best_step = state.latest, state.step
+            state.best_scores = state.latest_scores
             self.weights = {name: value.detach().clone() for name, value in mean.state_dict().items()}
 
     def take(self, mean: Trainable, state: State) -> str | None:
-        """At the end, puts the best weights into the running mean if the last are worse; a line says so."""
-        if self.weights is None or state.best is None or state.latest <= state.best + MARGIN * abs(state.best):
+        """At the end, takes the best weights if the last are surely worse; a line says so."""
+        if self.weights is None or state.best is None:
+            return None
+        if state.latest <= state.best + max(MARGIN * abs(state.best), DEVIATIONS * _error(state)):
             return None
         mean.load_state_dict(self.weights)
         return (
             f"Kept: the weights of step {state.best_step}, whose samples score {state.best:.4g} on validation "
             f"pairs (energy score, lower is better); those of the last step {state.latest:.4g}"
         )
+
+
+def _error(state: State) -> float:
+    """Standard error of the last scores' mean difference from the best, pair by pair; 0 if unknown."""
+    pairs = zip(state.latest_scores, state.best_scores, strict=False)
+    differences = torch.tensor([last - best for last, best in pairs], dtype=torch.float64)
+    return float(differences.std()) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0

@@ -43,7 +43,9 @@ class State:
     alarms: tuple[str, ...] = ()
     validated: int = 0  # images at the newest validation
     latest: float = math.inf  # its energy score
+    latest_scores: tuple[float, ...] = ()  # of each pair
     best: float | None = None  # the least so far
+    best_scores: tuple[float, ...] = ()
     best_step: int = 0
     generators: dict[str, str] = field(default_factory=dict)  # hex of every generator's state
 

@@ -32,7 +32,7 @@ from coembed.training.interrupt import Interrupt
 from coembed.training.log import Log, peak_memory_mb, summary
 from coembed.training.pictures import Range, picture
 from coembed.training.run_folder import begin
-from coembed.training.score import DRAWS, SCORED, energy
+from coembed.training.score import DRAWS, SCORED, energies
 from coembed.training.step import Bad, Outcome, autocast, loss_parts, make_optimizer, train_step
 from coembed.training.trainable import Pairs, Trainable
 
@@ -125,7 +125,9 @@ def fit(
         return checkpoint.save(run, state, model, ema.model, optimizer, generators, best.weights)
 
     def score_state() -> float:
-        state.validated, state.latest = state.images, energy(ema.model, validation, config, device)
+        scores = energies(ema.model, validation, config, device)
+        state.validated, state.latest = state.images, sum(scores) / len(scores)
+        state.latest_scores = scores
         best.offer(ema.model, state)
         return state.latest
 

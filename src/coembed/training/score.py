@@ -18,17 +18,18 @@ _BATCH = 64
 
 
 @torch.no_grad()
-def energy(model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.device) -> float:
-    """Mean fair energy score over fields averaged over 1, 2, 4 and 8 pixels, natural units; lower is better.
+def energies(model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.device) -> tuple[float, ...]:
+    """Fair energy scores of each pair, the mean over fields averaged over 1 to 8 pixels, natural units.
 
     The same pairs and draws every time, so that two states of a model differ by what they are alone.
     """
-    total, rows = 0.0, spread(len(pairs), min(SCORED, config.val_limit))
+    found: list[float] = []
+    rows = spread(len(pairs), min(SCORED, config.val_limit))
     for chunk in rows.split(_BATCH):
         condition, field = pairs.condition(chunk).to(device), pairs.field(chunk)
         with autocast(config, device):
             drawn = model.sample(condition, DRAWS, generator=Streams(config.seed, chunk.tolist()))
         scales = [s for s in SCALES if s <= min(field.shape[-2:])]
         scores = multiscale_energy_score(drawn.float().cpu(), field, scales)
-        total += sum(float(score.double().sum()) for score in scores.values()) / len(scales)
-    return total / len(rows)
+        found += torch.stack(list(scores.values())).double().mean(0).tolist()
+    return tuple(found)
