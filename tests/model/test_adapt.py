@@ -115,6 +115,7 @@ def test_few_scenes_never_set_more_codes_than_they_can(scenes, shape):
     assert config.regression is not None
     small = 16 if scenes >= 200 and shape == (1, 32, 32) else 0
     assert (config.regression.channels, config.tie.refine, config.field_scale) == (small, 0, 0.1)
+    assert config.regression.patch_rank <= max(4, scenes // 50)
     CDVAE(config)  # its parts fit each other
 
 

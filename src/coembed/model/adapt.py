@@ -18,6 +18,7 @@ from coembed.model.evidence import HEAVY, Evidence, Pairs, gather
 MANY = 5_000  # scenes from which the preset is as it is
 _FEW = 200  # scenes below which no U-Net is worth its weights
 _A_CODE = 4  # scenes that it takes to set one code
+_A_PATCH_CODE = 60  # scenes a component of patches that the tie may read
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,13 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
             channels, why = 0, "no U-Net"
         elif channels:
             channels = min(16, channels)
-        rank = min(regression.rank, _read(evidence.groups))
-        regression = dataclasses.replace(regression, channels=channels, dropout=0.3, rank=rank)
+        regression = dataclasses.replace(
+            regression,
+            channels=channels,
+            dropout=0.3,
+            rank=min(regression.rank, _read(evidence.groups)),
+            patch_rank=min(regression.patch_rank, max(4, evidence.groups // _A_PATCH_CODE)),
+        )
         tie = dataclasses.replace(tie, refine=0, detail=0, dropout=0.2)
         reasons.append(f"few scenes: {why}, none for details, more dropout")
     if evidence.kurtosis > HEAVY:

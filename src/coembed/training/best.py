@@ -15,7 +15,7 @@ from coembed.training.checkpoint import State
 from coembed.training.trainable import Trainable
 
 MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept
-DEVIATIONS = 2.0  # standard errors of the paired difference: less is chance, above all with few pairs
+DEVIATIONS = 1.5  # standard errors of the paired difference: less is chance, above all with few pairs
 
 
 class Best:
