@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     columns: dict[str, dict[str, tuple[World, Row]]] = {}
     for world, row in todo:
         found.append(_scored(world, row, arguments))
-        if row.name in _SHOWN or row.name.endswith(_SHOWN_SETTING):
+        if row.name in _SHOWN or row.name.startswith("default+") or row.name.endswith(_SHOWN_SETTING):
             columns.setdefault(row.name, {})[world.name] = world, row
         _write(found, arguments)
     if arguments.figure:
@@ -100,11 +100,16 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     parser.add_argument(
-        "--presets", nargs="*", choices=[*PRESETS, *BASELINES], default=[*TRAINED, "regression"]
+        "--presets",
+        nargs="*",
+        type=_named,
+        default=[*TRAINED],
+        metavar="NAME[+OPTION=VALUE...]",
+        help="default+tie.experts=true is default with that option, as a row of its own",
     )
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=[])
-    parser.add_argument("--minutes", type=float, default=1.0, help="of training, a preset or peer and world")
-    parser.add_argument("--images", type=int, help="length of a preset's training in place of minutes")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of CPU time of training, a row and world")
+    parser.add_argument("--images", type=int, help="length of a preset's training in pairs in place of minutes")
     parser.add_argument("--model", nargs="*", default=[], metavar="OPTION=VALUE", help="for all presets")
     parser.add_argument("--pairs", type=int, default=20_000, help="training pairs a world")
     parser.add_argument("--size", type=int, default=16, help="height and width of fields")
@@ -119,6 +124,16 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--figure", type=Path, help="a PNG of samples beside true fields")
     parser.add_argument("--cache", type=Path, default=Path("out/worlds"))
     return parser.parse_args(argv)
+
+
+def _named(text: str) -> str:
+    """The text, if a preset's name is what is before the first plus."""
+    known = [*PRESETS, *BASELINES]
+    if text.split("+")[0] not in known:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected one of {', '.join(known)}, then +OPTION=VALUE"
+        )
+    return text
 
 
 def _scored(world: World, row: Row, arguments: Namespace) -> dict[str, Any]:

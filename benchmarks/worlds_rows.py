@@ -47,7 +47,7 @@ class Row:
     run: Path | None = None
 
     def training(self) -> dict[str, Any]:
-        """``images`` seen and ``seconds`` of training (a preset's by the clock, a peer's CPU time), if any."""
+        """``images`` seen and ``seconds`` of training (CPU time), if any."""
         if self.run is None:
             return {}
         if (self.run / RECORD).is_file():
@@ -80,12 +80,11 @@ def rows(world: World, arguments: Namespace) -> Iterator[Row]:
         yield Row(name, lambda make=make: make(TensorPairs(*world.pairs(pairs[0], seed=pairs[1]))))
     data = f"{world.name}-{arguments.size}-{arguments.pairs}-{arguments.seed}"
     length = f"{arguments.images}" if arguments.images else f"{arguments.minutes:g}m"
-    for name in arguments.presets:
-        label = "+".join([name, *arguments.model])
+    for label in dict.fromkeys("+".join([entry, *arguments.model]) for entry in arguments.presets):
         run = arguments.cache / "runs" / f"{data}-{label}-{length}"
         yield Row(
             label,
-            lambda name=name, run=run: _preset(name, world, data, run, arguments),
+            lambda label=label, run=run: _preset(label, world, data, run, arguments),
             {"length": length},
             run=run,
         )
@@ -111,17 +110,20 @@ def _store(world: World, data: str, arguments: Namespace) -> Path:
     return folder
 
 
-def _preset(name: str, world: World, data: str, run: Path, arguments: Namespace) -> Sampler:
+def _preset(label: str, world: World, data: str, run: Path, arguments: Namespace) -> Sampler:
+    """Trains what ``label`` says, a preset's name and options after a plus each, where that was not done."""
+    name, *options = label.split("+")
     folder = _store(world, data, arguments)
     if not (run / "model" / "config.json").is_file():
         config = TrainConfig(
             pairs=str(folder),
             out=str(run),
             preset=name,
-            model=tuple(arguments.model),
+            model=tuple(options),
             seed=arguments.seed,
             images=arguments.images,
             minutes=None if arguments.images else arguments.minutes,
+            clock="cpu",  # as peers are timed: other work on the machine changes nothing
             flips=False,  # in a mirrored world other modes are likely
             threads=arguments.threads,
             resume=run.exists(),

@@ -23,11 +23,14 @@ _HEADS = {
 def markdown(data: dict[str, Any]) -> str:
     """All worlds, one table each, from what ``worlds.json`` holds."""
     options, machine = data["options"], data["machine"]
-    length = f"{options['images']} images" if options["images"] else f"{options['minutes']:g} minute(s)"
+    length = f"{options['minutes']:g} CPU minute(s)"
+    if options["images"]:
+        length = f"{options['images']} pairs, peers for {length}"
     text = [
         "# Known truth\n",
         f"{options['pairs']} training pairs a world, one field a condition, {options['size']} px square; "
-        f"presets trained for {length} each on {options['threads']} thread(s), peers for as much CPU time; "
+        f"every model trained for {length} on {options['threads']} thread(s), besides what it sets in "
+        "closed form before that; "
         f"{options['conditions']} new conditions ({options['slow_conditions']} for slow samplers), "
         f"{options['samples']} samples each, seed {options['seed']}. ± is one standard error over conditions. "
         "Read every column beside the truth's own row (the best that so many samples can show) and that of its "
