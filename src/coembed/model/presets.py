@@ -101,8 +101,6 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         ),
         condition_code="mean",
         warmup=False,
-        # Less noise in the fine layer hardly costs energy score, and best-of-n rewards it.
-        layer_temperatures=(1.0, 0.5)[: len(codes)],
     )
 
 
