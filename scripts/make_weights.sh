@@ -12,10 +12,10 @@ set -euo pipefail
 task=${1:-}
 source=${2:-}
 case "$task" in
-    resaturation) layout=coco holds=train2014 keep=0 ;;
-    relighting) layout=coco holds=train2014 keep=320 ;;
-    motion) layout=ucf101 holds=UCF-101 keep=768 ;;
-    *) layout= holds= ;;
+    resaturation) layout=coco holds=train2014 keep=896 rank=256 ;;
+    relighting) layout=coco holds=train2014 keep=256 rank=160 ;;
+    motion) layout=ucf101 holds=UCF-101 keep=768 rank=256 ;;
+    *) layout= holds= rank= ;;
 esac
 if [ -z "$layout" ] || [ ! -d "$source/$holds" ]; then
     echo "usage: make weights PHOTOS=DIR CLIPS=DIR, folders that hold train2014/ and val2014/, and UCF-101/" >&2
@@ -25,13 +25,13 @@ shift 2
 # The recipes of the bundled weights; what is given on the command line replaces them.
 if [ $# -eq 0 ]; then
     case "$task" in
-        resaturation) set -- --epochs 8 --minutes 33 --threads 2 ;;
+        resaturation) set -- --epochs 8 --minutes 11 --clock cpu --threads 1 --model 'layer_temperatures=[1.1,0.5]' ;;
         # Smooth light: draws vary in six dimensions, a little more than learned.
-        relighting) set -- --epochs 8 --minutes 28 --threads 1 --model leading=6 'layer_temperatures=[1.2,0.0]' ;;
+        relighting) set -- --epochs 8 --minutes 11 --clock cpu --threads 1 --model leading=6 'layer_temperatures=[1.2,0.0]' ;;
         # Few scenes and heavy tails: no U-Net but a small one for the mixture's features, much dropout, and a
         # scale above which motion counts as its logarithm.
-        motion) set -- --minutes 15 --threads 1 --model regression.ridge=10 regression.channels=16 \
-            regression.dropout=0.3 tie.refine=0 tie.detail=0 tie.dropout=0.2 tie.components=32 \
+        motion) set -- --minutes 15 --threads 1 --batch-size 256 --model regression.patches=0 regression.ridge=10 \
+            regression.channels=16 regression.dropout=0.3 tie.refine=0 tie.detail=0 tie.dropout=0.2 tie.components=32 \
             tie.least_log_var=-8 field_scale=0.12 'layer_temperatures=[1.05,0.0]' leading=5 ;;
     esac
 fi
@@ -49,12 +49,9 @@ start=$(date +%s)
         [ ! -e "$work/run/run.json" ] || resume=(--resume)
         coembed train --pairs "$work/pairs" --out "$work/run" "$@" ${resume[@]+"${resume[@]}"}
     fi
-    # A colour condition takes room: of the codes, what carries least goes, so that the weights stay below 12 MB.
-    model=$work/run
-    if [ "$keep" -gt 0 ]; then
-        model=$work/trimmed
-        python scripts/trim_weights.py "$work/run" "$model" --codes "$keep" --rank 256
-    fi
+    # Of the codes, what carries least goes, so that the weights stay below 12 MB; a colour condition takes room.
+    model=$work/trimmed
+    python scripts/trim_weights.py "$work/run" "$model" --codes "$keep" --rank "$rank"
     coembed evaluate "$model" --pairs "$work/pairs" --limit 1000 --baselines --json "$work/evaluation.json"
     python scripts/bundle_weights.py "$work/run" "$work/evaluation.json" "$dest" --model "$model" --data "${DATA:-$layout}"
     echo "make weights of $task took $((($(date +%s) - start) / 60)) minutes"
