@@ -8,9 +8,10 @@ on the same pairs, and scores all of them, the truth's own sampler and its mean,
 scores are kept in ``--cache`` under the options that made them, so an interrupted benchmark goes on where it
 stopped, and a longer list of samplers adds to what is there.
 
-The full run of the repository, about an hour on one core:
+The table of the repository is of
 
-    OMP_NUM_THREADS=1 python benchmarks/worlds.py --minutes 1 --peers flow energy hierarchical joint
+    --minutes 0.5 --conditions 100 --figure docs/images/worlds.png --presets default default+tie.experts=true
+    default+tie.experts=true+layer_temperatures=[0.5,0.25] cvae-plus cvae paper-mdn12 paper-gauss
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from coembed.evaluation.worlds import World
 from coembed.imaging.flow_picture import flow_to_color
 from coembed.sampling import Streams
 
-_SIDE, _GAP, _HEAD = 40, 8, 28  # of a field, between columns and rows, of the column heads
+_SIDE, _GAP = 40, 8  # of a field, between columns and rows
+_LINE, _LETTERS = 13, 13  # height of a line of a column's head, letters in it
 _SEED = 1 << 34  # conditions that no score is of
 _CONDITIONS, _SAMPLES = 3, 4
 
@@ -33,13 +35,16 @@ def draw_figure(columns: dict[str, dict[str, tuple[World, Row]]], path: Path, ar
         for name, world in worlds.items()
     }
     cell = 2 * _SIDE + 2
-    width, height = (len(columns) + 1) * (cell + _GAP), len(worlds) * _CONDITIONS * (cell + _GAP) + _HEAD
+    heads = [_lines(name) for name in ("condition", *columns)]
+    over = _LINE * max(map(len, heads)) + 4
+    width, height = len(heads) * (cell + _GAP), len(worlds) * _CONDITIONS * (cell + _GAP) + over
     page = Image.new("RGB", (width, height), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
-    for j, head in enumerate(("condition", *columns)):
-        pen.text((j * (cell + _GAP), 2), head.replace(", ", ",\n", 1), "black", font)
+    for j, head in enumerate(heads):
+        for i, line in enumerate(head):
+            pen.text((j * (cell + _GAP), 1 + i * _LINE), line, "black", font)
     for w, (name, world) in enumerate(worlds.items()):
-        tops = [_HEAD + (w * _CONDITIONS + i) * (cell + _GAP) for i in range(_CONDITIONS)]
+        tops = [over + (w * _CONDITIONS + i) * (cell + _GAP) for i in range(_CONDITIONS)]
         low, high = _limits(world, conditions[name])
         for top, condition in zip(tops, conditions[name], strict=True):
             pixels = _grey(condition, float(condition.min()), float(condition.max()))
@@ -58,6 +63,11 @@ def draw_figure(columns: dict[str, dict[str, tuple[World, Row]]], path: Path, ar
                     page.paste(_tile(_pixels(drawn[k, i], low, high), _SIDE), at)
     path.parent.mkdir(parents=True, exist_ok=True)
     page.quantize(256).save(path, optimize=True)
+
+
+def _lines(head: str) -> list[str]:
+    """A column's head in lines that fit, a preset's options on lines of their own."""
+    return [line for part in head.split("+") for line in textwrap.wrap(part, _LETTERS)]
 
 
 def _limits(world: World, condition: torch.Tensor) -> tuple[float, float]:

@@ -72,3 +72,9 @@ def test_the_table_says_how_long_was_trained(benchmark, images, said):
     row["scores"] = {"mode_recall": {"value": 0.25, "error": 0.1}}
     text = benchmark[2].markdown({"options": settings, "machine": {"cpu": "a", "torch": "b"}, "scores": [row]})
     assert said in text and "| default | 0.25 ± 0.1 | 1.0 | 2k |" in text
+
+
+def test_heads_of_the_picture_fit_their_columns(benchmark):
+    lines = import_module("worlds_figure")._lines("default+tie.experts=true+layer_temperatures=[0.5,0.25]")
+    assert lines[0] == "default" and "".join(lines) == "defaulttie.experts=truelayer_temperatures=[0.5,0.25]"
+    assert max(map(len, lines)) <= 13
