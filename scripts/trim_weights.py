@@ -48,7 +48,7 @@ def trimmed(model: CDVAE, codes: int, rank: int) -> CDVAE:
         )
     )
     whole = model.state_dict()
-    mixed = "regression.patches.narrow.weight"  # reads components and patches: the components' columns come first
+    mixed = "regression.patches.narrow.weight"  # its columns: components, then patches
     if mixed in whole:
         columns = whole[mixed]
         whole[mixed] = torch.cat([columns[:, :rank], columns[:, config.regression.rank :]], 1)

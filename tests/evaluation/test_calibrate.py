@@ -32,7 +32,7 @@ def folder(tmp_path):
     ladder = LadderConfig("linear", (3, 5), (), sigma=0.1)
     config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, TieConfig("none"))
     model = CDVAE(dataclasses.replace(config, layer_temperatures=(0.4, 1.8)))
-    model.initialise(condition, fields(4000, 2))
+    model.initialise(torch.rand(4000, 1, 8, 8, generator=torch.Generator().manual_seed(3)), fields(4000, 2))
     save_pretrained(model, tmp_path / "model", task="toys", card="# Toys\n\nA model of toys.\n")
     return tmp_path
 

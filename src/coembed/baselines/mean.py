@@ -51,7 +51,8 @@ class MeanRegression(nn.Module):
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
         """Statistics, the ridge regression in closed form and what it leaves; call once, at first."""
-        rows = torch.linspace(0, len(field) - 1, min(len(field), _START_ROWS)).long()  # of all photos
+        count = min(len(condition), len(field))
+        rows = torch.arange(min(count, _START_ROWS)) * count // max(1, min(count, _START_ROWS))  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)

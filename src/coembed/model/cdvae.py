@@ -140,7 +140,8 @@ class CDVAE(Scaled):
         """
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
-        rows = torch.linspace(0, len(field) - 1, min(len(field), _START_ROWS)).long()  # of all photos
+        count = min(len(condition), len(field))
+        rows = torch.arange(min(count, _START_ROWS)) * count // max(1, min(count, _START_ROWS))  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
