@@ -23,6 +23,7 @@ from coembed.errors import ConfigError, TrainingError
 from coembed.training.batches import Batches, fingerprint, named_generator, spread
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
+from coembed.training.fit import denormals_flushed
 from coembed.training.interrupt import Interrupt
 from coembed.training.schedule import learning_rate
 from coembed.training.step import make_optimizer
@@ -56,6 +57,7 @@ class Course:
     skipped: int = 0
 
 
+@denormals_flushed()
 def train_peer(
     peer: Peer,
     pairs: Pairs,
@@ -118,7 +120,6 @@ def train_peer(
 
     saved = said = course.seconds
     losses: list[float] = []
-    torch.set_flush_denormal(True)  # weights that decay towards 0 would slow a CPU manyfold
     with Interrupt() as interrupt:
         while course.seconds < seconds:
             begun = time.process_time()

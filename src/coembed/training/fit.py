@@ -45,7 +45,7 @@ INITIAL_BYTES = 1 << 30  # training pairs (float32) that a model may look at for
 
 
 @contextmanager
-def _denormals_flushed() -> Iterator[None]:
+def denormals_flushed() -> Iterator[None]:
     """Weights that decay towards 0 would slow a CPU manyfold; afterwards the process is as it was."""
     before = sys.float_info.min / 2 == 0.0
     torch.set_flush_denormal(True)
@@ -55,7 +55,7 @@ def _denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
-@_denormals_flushed()
+@denormals_flushed()
 def fit(
     model: Trainable,
     train: Pairs,
