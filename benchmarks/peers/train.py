@@ -19,8 +19,9 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 from coembed.config import read_json, write_bytes, write_json
+from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
-from coembed.training.batches import Batches, fingerprint, named_generator, spread
+from coembed.training.batches import Batches, fingerprint, named_generator
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.fit import denormals_flushed

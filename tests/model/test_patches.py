@@ -30,7 +30,6 @@ def started(condition, field, **options):
 
 def test_moments_of_parts_give_the_ridge_regression_of_the_whole():
     a, b, penalty = made(200, 5), made(200, 3, seed=1), torch.rand(5).double()
-    moments = Moments.of(a[:70], b[:70]) + Moments.of(a[70:], b[70:])
     mean, scale = a.mean(0).double(), 1 / a.std(0).double()
     b = b - b.mean(0)
     moments = (Moments.of(a[:70], b[:70]) + Moments.of(a[70:], b[70:])).standardised(mean, scale)

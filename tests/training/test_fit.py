@@ -10,9 +10,10 @@ import torch
 import toy
 from PIL import Image
 
+from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, Held, epoch_order, spread
+from coembed.training.batches import Batches, Held, epoch_order
 from coembed.training.ema import Ema
 from coembed.training.log import Log
 from coembed.training.schedule import Budget

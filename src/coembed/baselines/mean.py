@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from coembed.baselines.scaling import Scaling, check_layer
+from coembed.data.rows import spread
 from coembed.errors import ModelError
+from coembed.model.cdvae import START_ROWS
 from coembed.model.config import RegressionConfig
 from coembed.model.gaussians import Gaussian
 from coembed.model.regression import Regression
 from coembed.sampling import Streams
-
-_START_ROWS = 40_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class MeanRegression(nn.Module):
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
         """Statistics, the ridge regression in closed form and what it leaves; call once, at first."""
-        count = min(len(condition), len(field))
-        rows = torch.arange(min(count, _START_ROWS)) * count // max(1, min(count, _START_ROWS))  # of all photos
+        rows = spread(min(len(condition), len(field)), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)

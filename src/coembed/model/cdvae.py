@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from coembed.data.rows import spread
 from coembed.errors import ModelError
 from coembed.model.bounds import log_weights, noise_from
 from coembed.model.conditional import ConditionalField
@@ -25,7 +26,7 @@ from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
 from coembed.sampling import Streams
 
 _CHUNK_VALUES = 2**18  # field values drawn at a time: bounds memory, stays near the caches, changes no sample
-_START_ROWS = 40_000
+START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
 
 class CDVAE(Scaled):
@@ -140,8 +141,7 @@ class CDVAE(Scaled):
         """
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
-        count = min(len(condition), len(field))
-        rows = torch.arange(min(count, _START_ROWS)) * count // max(1, min(count, _START_ROWS))  # of all photos
+        rows = spread(min(len(condition), len(field)), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")

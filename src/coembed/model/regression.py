@@ -151,8 +151,8 @@ class _PatchRegression(nn.Module):
                     parts[index].append(Moments.of(a, left[some]))
         zero = Moments(0, *(parts[1][0].inputs * 0, parts[1][0].gram * 0, parts[1][0].cross * 0), 0.0)
         fitted, judged = (sum(some, zero) for some in parts)
-        self._standardise(fitted + judged, codes.shape[1])
         rank = codes.shape[1]
+        self._standardise(fitted + judged, rank)
         mean = torch.cat([self.mean.new_zeros(rank), self.mean]).double()
         scale = torch.cat([self.scale.new_ones(rank), self.scale]).double()
         fitted, judged = fitted.standardised(mean, scale), judged.standardised(mean, scale)

@@ -17,11 +17,12 @@ from coembed.baselines.guidance_space import guidance_features
 from coembed.baselines.presets import BASELINES
 from coembed.baselines.smoothing import sources_of
 from coembed.baselines.stored_nearest import NearestModel
+from coembed.data.rows import spread
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.hub import CONFIG_FILE, class_for, from_pretrained
 from coembed.report.options import METHODS, ReproduceConfig
-from coembed.training.batches import Subset, fingerprint, spread
+from coembed.training.batches import Subset, fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from coembed.data.rows import spread
 from coembed.distinct import representatives
 from coembed.model.cdvae import CDVAE
 from coembed.report.options import METHODS
@@ -23,7 +24,6 @@ from coembed.report.pictures import (
 )
 from coembed.report.plots import picture_grid
 from coembed.sampling import Streams
-from coembed.training.batches import spread
 
 if TYPE_CHECKING:
     from coembed.report.models import Corpus

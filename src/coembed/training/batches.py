@@ -7,6 +7,7 @@ import hashlib
 import torch
 from torch import Tensor
 
+from coembed.data.rows import spread
 from coembed.errors import DataError
 from coembed.training.trainable import Pairs
 
@@ -137,11 +138,6 @@ def global_generators(seed: int, device: torch.device) -> dict[str, torch.Genera
     if device.type == "cuda":
         found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
     return found
-
-
-def spread(count: int, limit: int) -> Tensor:
-    """At most ``limit`` rows of ``count``, evenly spread, ascending, the same every time."""
-    return torch.arange(min(count, limit)) * count // max(min(count, limit), 1)
 
 
 def fingerprint(pairs: Pairs) -> str:

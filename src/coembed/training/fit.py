@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from coembed.config import to_dict
+from coembed.data.rows import spread
 from coembed.errors import TrainingError
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, global_generators, named_generator, spread
+from coembed.training.batches import Batches, global_generators, named_generator
 from coembed.training.best import Best
 from coembed.training.checkpoint import State
 from coembed.training.config import TrainConfig

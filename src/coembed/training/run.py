@@ -12,9 +12,10 @@ import torch
 from coembed.config import from_dict, to_dict
 from coembed.data.groups import groups_of
 from coembed.data.index import INDEX
+from coembed.data.rows import spread
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.training.batches import Subset, spread
+from coembed.training.batches import Subset
 from coembed.training.config import TrainConfig
 from coembed.training.fit import fit
 from coembed.training.fitted import fit_at_once

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from coembed.data.rows import spread
 from coembed.evaluation.metrics import multiscale_energy_score
 from coembed.evaluation.report import SCALES
 from coembed.sampling import Streams
-from coembed.training.batches import spread
 from coembed.training.config import TrainConfig
 from coembed.training.step import autocast
 from coembed.training.trainable import Pairs, Trainable
