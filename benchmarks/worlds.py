@@ -10,8 +10,9 @@ stopped, and a longer list of samplers adds to what is there.
 
 The table of the repository is of
 
-    --minutes 0.5 --conditions 100 --figure docs/images/worlds.png --presets default default+tie.experts=true
-    default+tie.experts=true+layer_temperatures=[0.5,0.25] cvae-plus cvae paper-mdn12 paper-gauss
+    --minutes 2 --conditions 100 --figure docs/images/worlds.png --presets default default+tie.experts=true
+    default+tie.experts=true+tie.kind=flow conv cvae-plus paper-mdn12 paper-gauss cvae
+    --peers hierarchical energy flow
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
 import pytest
 import torch
 
+from coembed.control.given import top
 from coembed.control.pull import Pull
-from coembed.errors import ConfigError
+from coembed.errors import ConfigError, ModelError
 from coembed.model.gaussians import Gaussian, Mixture
+from coembed.model.tie import TieContext
+
+from .models import linear
 
 
 def mixture():
@@ -65,3 +69,9 @@ def test_closeness_0_changes_nothing_and_1_leaves_no_spread():
 def test_a_closeness_outside_its_range_is_named():
     with pytest.raises(ConfigError, match=r"closeness is 1\.5, expected 0 to 1"):
         Pull(torch.zeros(1, 2), 1.5)
+
+
+def test_a_flow_says_that_its_draws_cannot_be_steered():
+    model = linear("top", kind="flow")
+    with pytest.raises(ModelError, match="got a flow, expected a gaussian or a mixture"):
+        top(model, TieContext([torch.zeros(1, 3)], None))

@@ -54,7 +54,7 @@ def normal(mean, covariance):
 
 
 def exact_joint(model, condition, field):
-    s, tied = model.tie.s, model.tie.tied[0]
+    s, tied = model.tie.s(0)[0].item(), model.tie.tied[0]
     slope = torch.zeros(CODES, dtype=torch.float64)
     slope[:tied] = 1 / (1 + s) if model.config.tie.conditional == "exact" else 1.0
     left = torch.ones(CODES, dtype=torch.float64)
@@ -107,7 +107,7 @@ def test_the_conditions_weights_alone_estimate_its_marginal_density():
     condition, field = draws(model)
     weights = log_weights(model, condition, field, particles=200, generator=torch.Generator().manual_seed(0))
     a, b, noise = decoder(model, "condition")
-    s, tied = model.tie.s, model.tie.tied[0]
+    s, tied = model.tie.s(0)[0].item(), model.tie.tied[0]
     prior = torch.ones(CODES, dtype=torch.float64)
     prior[:tied] = (1 + s) / (2 + s)
     marginal = normal(b, a @ torch.diag(prior) @ a.T + torch.diag(noise))

@@ -38,7 +38,7 @@ def linear_gaussian(conditional="exact"):
 
 def moments(model):
     """Mean and covariance of (xc, xg) in natural units."""
-    s = model.tie.s
+    s = model.tie.s(0)[0].item()
     own, cross = (1 + s) / (2 + s), 1 / (2 + s)
     loads, offsets, noises, stds = [], [], [], []
     for side in ("condition", "field"):
@@ -84,7 +84,7 @@ def test_loss_is_the_negative_bound():
 def test_conditional_matches_the_closed_form(conditional):
     model = linear_gaussian(conditional)
     mean, covariance, (_, b) = moments(model)
-    s = model.tie.s
+    s = model.tie.s(0)[0].item()
     x = MultivariateNormal(mean, covariance).sample((48,))
     xc, xg = x[:, :4].view(-1, 1, 2, 2), x[:, 4:].view(-1, 1, 2, 2)
     q = model.condition_ladder.infer((xc - model.condition_mean) / model.condition_std, None).posteriors[0]

@@ -15,7 +15,7 @@ from coembed.errors import ModelError
 from coembed.model.cdvae import CDVAE
 from coembed.model.draws import hold
 from coembed.model.gaussians import Gaussian, Mixture
-from coembed.model.ties import MixtureTie, TieContext
+from coembed.model.ties import FlowTie, MixtureTie, TieContext
 from coembed.sampling import Streams
 
 _CHUNK_VALUES = 2**18  # as in CDVAE.sample: bounds memory, changes no sample
@@ -135,7 +135,13 @@ def draw_codes(
 
 
 def top(model: CDVAE, context: TieContext) -> Gaussian | Mixture:
-    """What the tie says of the top code; of all codes at once where it joins them (``is_joint``)."""
+    """What the tie says of the top code; of all codes at once where it joins them (``is_joint``).
+
+    Raises:
+        ModelError: the tie is a flow: what steers draws is closed form for Gaussians and their mixtures alone.
+    """
+    if isinstance(model.tie, FlowTie):
+        raise ModelError("tie: got a flow, expected a gaussian or a mixture, whose draws can be steered")
     if is_joint(model):
         return model.tie.mixture(context)  # type: ignore[operator]
     return model.tie.conditional(0, model.field_ladder, [], context)

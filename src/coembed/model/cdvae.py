@@ -201,8 +201,9 @@ class CDVAE(Scaled):
         scales = tuple([torch.ones(size) for size in ladder.code_sizes] for ladder in ladders)
         if isinstance(self.tie, GaussianTie):
             for side in scales:
-                for scale, tied in zip(side, self.tie.tied, strict=False):
-                    scale[:tied] = math.sqrt((1 + self.tie.s) / (2 + self.tie.s))
+                for layer, (scale, tied) in enumerate(zip(side, self.tie.tied, strict=False)):
+                    s = self.tie.s(layer).detach().cpu()
+                    scale[:tied] = torch.sqrt((1 + s) / (2 + s))
         return scales[0], scales[1]
 
     def _loss(

@@ -59,13 +59,16 @@ class TieConfig:
     """How the codes of condition and field hang together (sec. 3.2, 3.3).
 
     Attributes:
-        kind: ``gaussian`` (eq. 3), ``mixture`` density (eq. 6), or ``none``.
+        kind: ``gaussian`` (eq. 3), ``mixture`` density (eq. 6), a normalising ``flow`` from such a mixture, or
+            ``none``.
         layers: the ``top`` code, ``all`` codes at once, or ``hier``: every layer given those above.
         fraction: share of a code's dimensions that a Gaussian tie ties.
         sigma: sigma_t of the Gaussian tie; the width of mixture components (start value if learned).
         conditional: a Gaussian tie's draws: ``exact`` N(zc / (1 + s), s / (1 + s)) or the ``paper``'s N(zc, s).
         components: K of the mixture.
         learn_sigma: mixture components have scales of their own, in bands of neighbouring dimensions.
+        learn_strength: a Gaussian tie's sigma_t is learned, one a tied dimension, from ``sigma`` on.
+        couplings: layers of a ``flow``.
         prior: the mixture ``replace``s the field code's N(0, I), or is ``add``ed to it (the paper's eq. 7).
         hidden: width of the mixture's network.
         features: the mixture also reads the condition regression's features.
@@ -80,7 +83,7 @@ class TieConfig:
             (``linear`` towers), plus the network's: each finds a kind of field at once.
     """
 
-    kind: Literal["none", "gaussian", "mixture"] = "gaussian"
+    kind: Literal["none", "gaussian", "mixture", "flow"] = "gaussian"
     layers: Literal["top", "all", "hier"] = "hier"
     fraction: float = 0.8
     sigma: float = 0.3
@@ -95,6 +98,8 @@ class TieConfig:
     dropout: float = 0.0
     least_log_var: float = -4.0
     experts: bool = False
+    learn_strength: bool = False
+    couplings: int = 4
 
     def __post_init__(self):
         if not self.least_log_var < 0:
@@ -105,7 +110,11 @@ class TieConfig:
             raise ConfigError(f"sigma: got {self.sigma}, expected a positive number")
         if self.components < 1:
             raise ConfigError(f"components: got {self.components}, expected at least 1")
-        if self.kind == "mixture" and self.prior == "add" and self.layers == "hier":
+        if self.couplings < 1:
+            raise ConfigError(f"couplings: got {self.couplings}, expected at least 1")
+        if self.learn_strength and self.kind != "gaussian":
+            raise ConfigError(f"learn_strength: is of a gaussian tie, got kind {self.kind!r}")
+        if self.kind in ("mixture", "flow") and self.prior == "add" and self.layers == "hier":
             raise ConfigError("prior: 'add' is the paper's form at 'top' or 'all'; 'hier' needs 'replace'")
 
 

@@ -65,6 +65,9 @@ class MixtureTie(Tie):
     def mixture(self, context: TieContext) -> Mixture:
         """p(zg | zc) over the tied codes, flat (eq. 6)."""
         h = self.trunk(TieContext(context.codes[: self.inputs], context.features).flat())
+        return self._mixture(h, context)
+
+    def _mixture(self, h: Tensor, context: TieContext) -> Mixture:
         shape = (len(h), self.config.components, -1)
         mean = self.mean(h).view(shape).float()
         if self.experts is not None:

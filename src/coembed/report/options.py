@@ -28,7 +28,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(minutes=1.25, limit=100, particles=10, density_limit=64, scores="full"),
+    "quick": Budget(minutes=1.0, limit=100, particles=10, density_limit=64, scores="full"),
     "full": Budget(minutes=60.0, limit=1000, particles=50, density_limit=200, scores="full"),
 }
 
