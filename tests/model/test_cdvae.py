@@ -157,6 +157,8 @@ def test_a_condition_of_another_shape_is_named():
         model.sample(torch.zeros(2, 1, 2, 2), 0, generator=0)
     with pytest.raises(ModelError, match="field: a channel is constant"):
         model.initialise(torch.rand(9, 1, 2, 2), torch.ones(9, 1, 2, 2))
+    with pytest.raises(ModelError, match="field: got 8 rows, expected one for each of 9 conditions"):
+        model.initialise(torch.rand(9, 1, 2, 2), torch.rand(8, 1, 2, 2))
 
 
 def test_streams_move_on_between_calls():

@@ -137,11 +137,16 @@ class CDVAE(Scaled):
             field: their fields.
 
         Raises:
-            ModelError: shapes that are not the config's, or a channel that is constant everywhere.
+            ModelError: shapes that are not the config's, conditions and fields that are not as many, or a
+                channel that is constant everywhere.
         """
         self._check(condition, self.config.condition_shape, "condition")
         self._check(field, self.config.field_shape, "field")
-        rows = spread(min(len(condition), len(field)), START_ROWS)  # of all photos
+        if len(condition) != len(field):
+            raise ModelError(
+                f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
+            )
+        rows = spread(len(condition), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")

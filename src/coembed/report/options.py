@@ -48,7 +48,7 @@ class ReproduceConfig:
     out: str
     """Folder of the report: index.html, tables/, figures/, scores/ and, unless given, runs/."""
     budget: Literal["quick", "full"] = "quick"
-    """quick: about 20 minutes on 2 cores in all; full: an hour a model."""
+    """quick: under 20 minutes on 2 cores in all; full: an hour a model; folders share the minutes."""
     runs: str | None = None
     """Folder of trained models to use and to add to, RUNS/FOLDER/METHOD; by default OUT/runs."""
     originals: tuple[str, ...] = ()
