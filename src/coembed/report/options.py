@@ -28,7 +28,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(minutes=1.0, limit=100, particles=10, density_limit=64, scores="full"),
+    "quick": Budget(minutes=0.6, limit=100, particles=10, density_limit=64, scores="full"),
     "full": Budget(minutes=60.0, limit=1000, particles=50, density_limit=200, scores="full"),
 }
 
@@ -48,7 +48,7 @@ class ReproduceConfig:
     out: str
     """Folder of the report: index.html, tables/, figures/, scores/ and, unless given, runs/."""
     budget: Literal["quick", "full"] = "quick"
-    """quick: under 20 minutes on 2 cores in all; full: an hour a model; folders share the minutes."""
+    """quick: about 20 minutes on 2 cores in all; full: an hour a model; folders share the minutes."""
     runs: str | None = None
     """Folder of trained models to use and to add to, RUNS/FOLDER/METHOD; by default OUT/runs."""
     originals: tuple[str, ...] = ()
