@@ -51,11 +51,9 @@ class FlowTie(MixtureTie):
         super().__init__(config, condition, field, feature_size)
         self.couplings = Couplings(self.dim, config.hidden, config.couplings, config.hidden // 2)
 
-    def mixture(self, context: TieContext) -> Flowed:
-        """p(zg | zc) over the tied codes, flat."""
-        seen = self.trunk(TieContext(context.codes[: self.inputs], context.features).flat())
-        base = self._mixture(seen, context)
-        return Flowed(base.logits, base.mean, base.log_var, self.couplings, seen)
+    def _mixture(self, h: Tensor, context: TieContext) -> Flowed:
+        base = super()._mixture(h, context)
+        return Flowed(base.logits, base.mean, base.log_var, self.couplings, h)
 
 
 class Couplings(nn.Module):
