@@ -7,19 +7,19 @@ from typing import Any
 from coembed.config import to_dict
 from coembed.evaluation.bootstrap import compare, interval
 from coembed.evaluation.report import Evaluation
-from peers.score import Scored, first
+from peers.score import Scored, at
 
 COMPARED = ("energy", "multiscale_energy", "crps", "best_3", "best_100")
 """Metrics with intervals and paired differences to the reference; lower is better in all."""
 
 
-def entry(scored: Scored, reference: Evaluation | None, few: int) -> dict[str, Any]:
+def entry(scored: Scored, reference: Evaluation | None, few: list[int]) -> dict[str, Any]:
     """A row for the results.
 
     Args:
         scored: the row and its scores.
         reference: scores of the row that the others are compared with, of as many photos or more.
-        few: photos of slow rows: every row's scores on those alone are added.
+        few: the photos that slow rows are scored on: every row's scores on those alone are added.
     """
     row, evaluation = scored.row, scored.evaluation
     shared = [key for key in COMPARED if key in evaluation.summary()]
@@ -34,10 +34,10 @@ def entry(scored: Scored, reference: Evaluation | None, few: int) -> dict[str, A
         "reference_milliseconds": scored.timing.reference,
         "summary": _plain(evaluation),
         "interval": {key: to_dict(interval(evaluation, key)) for key in shared},
-        "first": {"photos": min(few, evaluation.conditions), "summary": _plain(first(evaluation, few))},
+        "few": {"photos": min(len(few), evaluation.conditions), "summary": _plain(at(evaluation, few))},
     }
     if reference is not None and reference.name != row.name:
-        same = first(reference, evaluation.conditions)
+        same = reference if evaluation.conditions == reference.conditions else at(reference, few)
         found["reference"] = reference.name
         found["difference"] = {key: to_dict(compare(evaluation, same, key)) for key in shared}
         found["reference_value"] = {key: same.summary()[key].value for key in shared}

@@ -82,7 +82,7 @@ def main() -> None:
         if row in references:
             bases[row.name] = scored.evaluation
         base = bases[reference.name] if reference else None
-        done[row.name] = entry(scored, base, arguments.flow_limit)
+        done[row.name] = entry(scored, base, options.few(len(val)))
         _write([done[row.name] for row in rows if row.name in done], val, arguments)
     _say(str(arguments.results / f"peers-{val.index.task}.md"))
 
@@ -125,7 +125,9 @@ def _parse() -> Namespace:
         help="rows that the others are compared with: each with the one trained for about as long",
     )
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
-    parser.add_argument("--flow-limit", type=int, default=150, help="the same of slow samplers")
+    parser.add_argument(
+        "--flow-limit", type=int, default=100, help="the same of slow samplers, evenly spread over those"
+    )
     parser.add_argument("--samples", type=int, default=100, help="samples a photo")
     parser.add_argument("--flow-samples", type=int, default=20, help="the same of slow samplers")
     parser.add_argument("--seed", type=int, default=0)

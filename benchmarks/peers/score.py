@@ -18,6 +18,7 @@ from coembed.data.shards import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import Evaluation
 from coembed.sampling import Sampler
+from coembed.training.batches import Subset
 from peers.rows import Row, digest
 
 METRICS_VERSION = 1  # raise it when scores or timing change: kept results are then measured again
@@ -30,7 +31,7 @@ class Options:
 
     Attributes:
         limit: validation pairs, from the first.
-        slow_limit: the same of a row that is limited.
+        slow_limit: the same of a row that is limited, evenly spread over those.
         samples: drawn for each.
         slow_samples: the same of a row that is limited: scores are fair for any number, but the best of 100
             is then unknown.
@@ -44,6 +45,12 @@ class Options:
     slow_samples: int
     seed: int
     cache: Path
+
+    def few(self, pairs: int) -> list[int]:
+        """What a limited row is scored on, of a store of so many pairs: the first ones may be of one scene."""
+        total = min(self.limit, pairs)
+        count = min(self.slow_limit, total)
+        return [i * total // count for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -73,15 +80,18 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
         options: how.
     """
     field = val.index.field
+    few = options.few(len(val))
     key: dict[str, Any] = {
         "metrics": METRICS_VERSION,
         "name": row.name,
         "identity": row.identity,
         "val": digest(val),
-        "limit": min(options.slow_limit if row.limited else options.limit, len(val)),
+        "limit": len(few) if row.limited else min(options.limit, len(val)),
         "samples": options.slow_samples if row.limited else options.samples,
         "seed": options.seed,
     }
+    if row.limited:
+        key["of"] = min(options.limit, len(val))
     timing_key = {"key": key, "reference": reference.identity if reference else None}
     scores = options.cache / f"{_stem(key)}.json"
     times = options.cache / f"{_stem(timing_key)}-time.json"
@@ -92,7 +102,7 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
         with Progress(row.name, key["limit"], unit="photos") as progress:
             found = evaluate(
                 sampler,
-                val,
+                Subset(val, torch.tensor(few)) if row.limited else val,
                 name=row.name,
                 limit=key["limit"],
                 samples=key["samples"],
@@ -144,12 +154,13 @@ def time_beside(
     return Timing(best[0], best[1] if reference is not None else None)
 
 
-def first(evaluation: Evaluation, count: int) -> Evaluation:
-    """The scores of the first photos alone: what scoring only those would have given."""
-    if count >= evaluation.conditions:
+def at(evaluation: Evaluation, rows: list[int]) -> Evaluation:
+    """The scores of some photos alone; those of an evaluation of just these photos are returned as they are."""
+    if len(rows) >= evaluation.conditions:
         return evaluation
-    values = {key: column[:count] for key, column in evaluation.values.items()}
-    return replace(evaluation, conditions=count, names=evaluation.names[:count], values=values, sets={})
+    values = {key: tuple(column[i] for i in rows) for key, column in evaluation.values.items()}
+    names = tuple(evaluation.names[i] for i in rows)
+    return replace(evaluation, conditions=len(rows), names=names, values=values, sets={})
 
 
 def _stem(key: dict[str, Any]) -> str:

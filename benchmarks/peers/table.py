@@ -28,10 +28,10 @@ def markdown(data: dict[str, Any]) -> str:
     most = max(row["photos"] for row in rows)
     parts = [
         f"# Peers: {data['task']}, {height} x {width}\n",
-        f"{data['samples']} samples for each of the first {most} validation pairs (rows of fewer photos "
-        f"compare through the tables below), seed {data['seed']}, clipped to the field's range. One training "
-        "each. Trained: seconds of one thread without closed-form starting values, CPU time or the clock of a "
-        "core of its own. Pairs: seen in training, repeats included.\n",
+        f"{data['samples']} samples for each of the first {most} validation pairs (rows of fewer photos, "
+        f"spread over these, compare through the tables below), seed {data['seed']}, clipped to the field's "
+        "range. One training each. Trained: seconds of one thread without closed-form starting values, CPU time "
+        "or the clock of a core of its own. Pairs: seen in training, repeats included.\n",
         _markdown(_main_rows(rows)),
         "Best of n (squared error a value) x 100. ES: fair energy score in the L2 norm of the field, with its "
         "95% interval; ES 1-8: mean over fields averaged over 1 to 8 pixels. Lower is better for best of n, ES "
@@ -50,7 +50,7 @@ def markdown(data: dict[str, Any]) -> str:
         ]
     few = min(row["photos"] for row in rows)
     if few < most:
-        parts += [f"## All rows on the first {few} photos alone\n", _markdown(_short_rows(rows))]
+        parts += [f"## All rows on those {few} photos alone\n", _markdown(_short_rows(rows))]
     machine = data["machine"]
     parts.append(f"Measured on {machine['cpu']}, one thread, torch {machine['torch']}.\n")
     return "\n".join(parts)
@@ -96,7 +96,7 @@ def _difference_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _short_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    return [["Sampler", *_HEADS.values()], *[[row["name"], *_cells(row["first"]["summary"])] for row in rows]]
+    return [["Sampler", *_HEADS.values()], *[[row["name"], *_cells(row["few"]["summary"])] for row in rows]]
 
 
 def _verdict(rows: Sequence[dict[str, Any]], reference: str) -> str:

@@ -26,6 +26,12 @@ class Subset:
         """The rows of the other pairs, (count,)."""
         return self._rows
 
+    @property
+    def names(self) -> list[str]:
+        """Names of these pairs; an AttributeError where the other pairs have none."""
+        names = self._pairs.names  # type: ignore[attr-defined]
+        return [names[int(row)] for row in self._rows]
+
     def __len__(self) -> int:
         return len(self._rows)
 
