@@ -30,8 +30,8 @@ def markdown(data: dict[str, Any]) -> str:
         f"# Peers: {data['task']}, {height} x {width}\n",
         f"{data['samples']} samples for each of the first {most} validation pairs (rows of fewer photos, "
         f"spread over these, compare through the tables below), seed {data['seed']}, clipped to the field's "
-        "range. One training each. Trained: seconds of one thread without closed-form starting values, CPU time "
-        "or the clock of a core of its own. Pairs: seen in training, repeats included.\n",
+        "range. One training each. Trained: seconds of one thread without closed-form starting values, CPU "
+        "time or the clock of a core of its own. Pairs: seen in training, repeats included.\n",
         _markdown(_main_rows(rows)),
         "Best of n (squared error a value) x 100. ES: fair energy score in the L2 norm of the field, with its "
         "95% interval; ES 1-8: mean over fields averaged over 1 to 8 pixels. Lower is better for best of n, ES "

@@ -33,10 +33,10 @@ def learned():
     condition, field = flow.standard(condition, "condition"), flow.standard(field, "field")
     optimizer = torch.optim.Adam(flow.parameters(), lr=5e-3)
     g = torch.Generator().manual_seed(0)
-    for step in range(60):
+    for step in range(120):
         rows = torch.randint(0, 512, (64,), generator=g)
         optimizer.zero_grad()
-        flow.loss(condition[rows], field[rows], generator=g, fraction=step / 60).mean().backward()
+        flow.loss(condition[rows], field[rows], generator=g, fraction=step / 120).mean().backward()
         optimizer.step()
     return flow.eval()
 
