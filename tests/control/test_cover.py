@@ -63,6 +63,12 @@ def test_what_covers_depends_on_the_seed_and_the_condition_alone():
     assert not torch.equal(Covering(Gaussian()).sample(condition, 4, generator=4), together)
 
 
+def test_the_components_of_few_and_of_many_draws_are_the_same_ones():
+    few = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    wide = torch.cat([few, torch.zeros(40, 60)], 1)  # the same draws among more values than draws
+    torch.testing.assert_close(cover(wide, 5)[:, :6], cover(few, 5), atol=1e-4, rtol=0)
+
+
 def test_draws_that_are_all_the_same_are_covered_by_themselves():
     assert torch.equal(cover(torch.ones(20, 5), 3), torch.ones(3, 5))
 

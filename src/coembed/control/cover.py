@@ -75,14 +75,15 @@ def cover(drawn: Tensor, n: int) -> Tensor:
     """n rows (n, size) that cover draws (draws, size): least mean squared distance to the nearest."""
     mean = drawn.mean(0)
     apart = (drawn - mean).double()
-    # Directions by the draws' inner products, of which there are fewer than values squared.
-    variance, rows = torch.linalg.eigh(apart @ apart.T / len(apart))
-    variance, rows = variance.flip(0).clamp(min=0), rows.flip(1)
+    draws, size = apart.shape  # principal components by the smaller of the two matrices of products
+    variance, vectors = torch.linalg.eigh((apart.T @ apart if size <= draws else apart @ apart.T) / draws)
+    variance, vectors = variance.flip(0).clamp(min=0), vectors.flip(1)
     kept = worth_telling(variance, n)
     if not kept:
         return mean.expand(n, -1).clone()
-    codes = rows[:, :kept] * (len(apart) * variance[:kept]).sqrt()
-    basis = apart.T @ (rows[:, :kept] / (len(apart) * variance[:kept]).sqrt())
+    vectors = vectors[:, :kept]
+    basis = vectors if size <= draws else apart.T @ (vectors / (draws * variance[:kept]).sqrt())
+    codes = apart @ basis
     found = KMeans(n, init=codes[:n].numpy(), n_init=1, max_iter=_ROUNDS).fit(codes.numpy())
     return mean + (torch.from_numpy(found.cluster_centers_) @ basis.T).to(mean.dtype)
 
