@@ -1,6 +1,6 @@
 """Best of n of plain draws, of draws in few dimensions, and of fields that cover, by model and by neighbours.
 
-    python benchmarks/cover.py RUN --pairs PAIRS [--limit 200] [--n 100]
+    python benchmarks/cover.py RUN --pairs PAIRS [--limit 100] [--n 100]
 
 Scores ``limit`` validation pairs spread over the first 1,000; writes ``results/cover-TASK.json`` and ``.md``.
 Ratios are to the best of n smoothed neighbours, as the targets of the preset are; every row is also made to
@@ -26,6 +26,7 @@ from coembed.baselines.simple import SIMPLE
 from coembed.config import to_dict, write_bytes, write_json
 from coembed.control.cover import Covering
 from coembed.data.progress import Progress
+from coembed.data.rows import spread
 from coembed.data.shards import open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
@@ -55,16 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run")
     parser.add_argument("--pairs", required=True, type=Path)
-    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--n", type=int, choices=BEST_OF, default=100)
     parser.add_argument("--results", type=Path, default=Path(__file__).resolve().parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_pretrained(arguments.run).model
     train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
-    field, total = val.index.field, min(_FROM, len(val))
-    count = min(arguments.limit, total)
-    chosen = Subset(val, torch.arange(count) * total // count)
+    field, chosen = val.index.field, Subset(val, spread(min(_FROM, len(val)), arguments.limit))
+    count = len(chosen)
     simple = {name: SIMPLE[name](Whole(train)) for name in (NEIGHBOURS, GAUSSIAN)}
     rows: dict[str, Sampler] = {
         NEIGHBOURS: simple[NEIGHBOURS],

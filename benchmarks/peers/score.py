@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coembed.config import read_json, write_json
 from coembed.data.progress import Progress
+from coembed.data.rows import spread
 from coembed.data.shards import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import Evaluation
@@ -48,9 +49,7 @@ class Options:
 
     def few(self, pairs: int) -> list[int]:
         """What a limited row is scored on, of a store of so many pairs: the first ones may be of one scene."""
-        total = min(self.limit, pairs)
-        count = min(self.slow_limit, total)
-        return [i * total // count for i in range(count)]
+        return spread(min(self.limit, pairs), self.slow_limit).tolist()
 
 
 @dataclass(frozen=True)

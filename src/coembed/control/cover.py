@@ -84,7 +84,8 @@ def cover(drawn: Tensor, n: int) -> Tensor:
     vectors = vectors[:, :kept]
     basis = vectors if size <= draws else apart.T @ (vectors / (draws * variance[:kept]).sqrt())
     codes = apart @ basis
-    found = KMeans(n, init=codes[:n].numpy(), n_init=1, max_iter=_ROUNDS).fit(codes.numpy())
+    lloyd = KMeans(n, init=codes[:n].numpy(), n_init=1, max_iter=_ROUNDS)  # type: ignore[arg-type]
+    found = lloyd.fit(codes.numpy())
     return mean + (torch.from_numpy(found.cluster_centers_) @ basis.T).to(mean.dtype)
 
 

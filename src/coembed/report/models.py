@@ -66,12 +66,11 @@ class Corpus:
 
 
 class Named(Subset):
-    """Some rows of a store, and their names."""
+    """Some rows of a store, which is kept with them."""
 
     def __init__(self, store: PairStore, rows: torch.Tensor):
         super().__init__(store, rows)
         self.store = store
-        self.names = [store.names[row] for row in self.rows.tolist()]
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
