@@ -3,8 +3,8 @@
     python benchmarks/cover.py RUN --pairs PAIRS [--limit 100] [--n 100]
 
 Scores ``limit`` validation pairs spread over the first 1,000; writes ``results/cover-TASK.json`` and ``.md``.
-Ratios are to the best of n smoothed neighbours, as the targets of the preset are; every row is also made to
-cover, so that a gain of covering is not taken for one of the model.
+Ratios are to the best of n neighbours smoothed by a pixel. These and a linear-Gaussian are made to cover, too,
+so that a gain of covering is not taken for one of the model.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _write(found: dict[str, Evaluation], task: str, arguments: argparse.Namespac
     page = (
         f"# The best of {arguments.n}: {task}\n\n{base.conditions} validation pairs spread over the first "
         f"{_FROM}, squared error a value x 100. Ratio and difference (with its 95% interval of paired "
-        "resampling) are to smoothed neighbours. Covering fields are no draws: their energy score says what "
-        "they would be as such, and sharpness (1 is real) how smooth they are.\n\n"
+        "resampling) are to neighbours smoothed by a pixel. Covering fields are no draws: their energy score "
+        "says what they would be as such, and sharpness (1 is real) how smooth they are.\n\n"
         "| | best | ratio | difference | sharpness | energy score |\n|---|---:|---:|---:|---:|---:|\n"
         + "".join(lines)
         + f"\nMeasured on {machine['cpu']}, one thread, torch {machine['torch']}.\n"

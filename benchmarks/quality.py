@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 from machine import describe
+from peers.rows import Whole, digest
 from torch import Tensor
 
 from coembed.baselines.linear_gaussian import LinearGaussian
@@ -38,7 +39,6 @@ from coembed.evaluation.report import Evaluation, summaries
 from coembed.evaluation.table import markdown_comparison, markdown_table
 from coembed.hub import load_pretrained
 from coembed.sampling import Sampler, Streams
-from coembed.training.batches import Subset
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 TOLD = "random fields of the true action"
@@ -60,8 +60,8 @@ def main() -> None:
         key = {
             "metrics": METRICS_VERSION,
             "sampler": identity,
-            "train": _digest(train.store) if identity == "simple" else "",
-            "val": _digest(val),
+            "train": digest(train.store) if identity == "simple" else "",
+            "val": digest(val),
             "limit": arguments.limit,
             "samples": arguments.samples,
             "seed": arguments.seed,
@@ -80,7 +80,7 @@ class OfItsClass:
     """
 
     def __init__(self, train: Whole, val: PairStore):
-        actions = [train.store.names[row].split("_")[1].casefold() for row in train.rows.tolist()]
+        actions = [name.split("_")[1].casefold() for name in train.names]
         self.train, self.everything = train, torch.arange(len(train))
         self.rows = {a: torch.tensor([i for i, b in enumerate(actions) if a == b]) for a in set(actions)}
         asked = zip(val.names, val.condition(slice(0, len(val))), strict=True)
@@ -94,15 +94,6 @@ class OfItsClass:
             rows = self.rows.get(self.actions[frame.numpy().tobytes()], self.everything)
             fields.append(self.train.field(rows[(draws * len(rows)).long().clamp(max=len(rows) - 1)]))
         return torch.stack(fields, 1)
-
-
-class Whole(Subset):
-    """The pairs that are no crops of others."""
-
-    def __init__(self, store: PairStore):
-        rows = [i for i, name in enumerate(store.names) if "#" not in name]
-        super().__init__(store, torch.tensor(rows))
-        self.store = store
 
 
 def _parse() -> Namespace:
@@ -211,10 +202,6 @@ def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, argument
         text += ["Differences are paired photo by photo; ± is one standard error. Below 1 and 0 is better.\n"]
     text += [f"Measured on {machine['cpu']}, {arguments.threads} thread(s), torch {machine['torch']}.\n"]
     (arguments.out / f"quality-{val.index.task}.md").write_text("\n".join(text), encoding="utf-8")
-
-
-def _digest(store: PairStore) -> str:
-    return hashlib.sha256("".join(s.sha256 for s in store.index.shards).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class Whole(Subset):
 
     def __init__(self, store: PairStore):
         super().__init__(store, torch.tensor([i for i, name in enumerate(store.names) if "#" not in name]))
+        self.store = store
 
 
 def closed_forms(train: PairStore) -> Iterator[Row]:

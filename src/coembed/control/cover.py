@@ -84,9 +84,9 @@ def cover(drawn: Tensor, n: int) -> Tensor:
     vectors = vectors[:, :kept]
     basis = vectors if size <= draws else apart.T @ (vectors / (draws * variance[:kept]).sqrt())
     codes = apart @ basis
-    lloyd = KMeans(n, init=codes[:n].numpy(), n_init=1, max_iter=_ROUNDS)  # type: ignore[arg-type]
-    found = lloyd.fit(codes.numpy())
-    return mean + (torch.from_numpy(found.cluster_centers_) @ basis.T).to(mean.dtype)
+    lloyd = KMeans(n, init=codes[:n].cpu().numpy(), n_init=1, max_iter=_ROUNDS)  # type: ignore[arg-type]
+    found = lloyd.fit(codes.cpu().numpy())
+    return mean + (torch.from_numpy(found.cluster_centers_).to(basis) @ basis.T).to(mean)
 
 
 def worth_telling(variance: Tensor, n: int) -> int:

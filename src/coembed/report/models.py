@@ -53,24 +53,16 @@ class Corpus:
         """Name of the pairs' task."""
         return self.train.index.task
 
-    def whole(self) -> Named:
+    def whole(self) -> Subset:
         """The training pairs that show a whole photo: crops would crowd the neighbours with the same scene."""
         rows = [row for row, name in enumerate(self.train.names) if not _CROP.search(name)]
-        return Named(self.train, torch.tensor(rows or range(len(self.train))))
+        return Subset(self.train, torch.tensor(rows or range(len(self.train))))
 
-    def held_out(self, limit: int) -> Named:
+    def held_out(self, limit: int) -> Subset:
         """The first held-out pairs; evenly spread ones if several are of one video, which lie side by side."""
         count = min(limit, len(self.val))
         apart = len(np.unique(sources_of(self.val.names))) == len(self.val)
-        return Named(self.val, torch.arange(count) if apart else spread(len(self.val), count))
-
-
-class Named(Subset):
-    """Some rows of a store, which is kept with them."""
-
-    def __init__(self, store: PairStore, rows: torch.Tensor):
-        super().__init__(store, rows)
-        self.store = store
+        return Subset(self.val, torch.arange(count) if apart else spread(len(self.val), count))
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
