@@ -1,6 +1,6 @@
 """Training of a peer by the CPU seconds of its process: a busy machine changes nothing, Ctrl-C loses little.
 
-The recipe is that of ``coembed train``: AdamW, the same schedule, mirrored pairs, bfloat16, a running mean of
+The recipe is that of ``coembed train``: AdamW, the same schedule, mirrored pairs, bfloat16 where that is faster, a running mean of
 the weights. Batch and highest learning rate are the peer's own. A gradient longer than three times the running
 mean of their lengths is shortened to that: it means the same for losses of any unit.
 """
@@ -26,6 +26,7 @@ from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.fit import denormals_flushed
 from coembed.training.interrupt import Interrupt
+from coembed.training.precision import bfloat16_gain
 from coembed.training.schedule import learning_rate
 from coembed.training.step import make_optimizer
 from coembed.training.trainable import Pairs
@@ -198,7 +199,7 @@ def _step(
     """One step of training; its loss, or nothing if it was skipped."""
     condition, field = batches.get(batches.rows(course.step), generators["flips"] if flips else None)
     condition, field = peer.standard(condition, "condition"), peer.standard(field, "field")
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_gain(torch.device("cpu")) > 1):
         losses = peer.loss(condition, field, generator=generators["noise"], fraction=fraction).float()
     if losses.shape != (len(condition),):
         raise TypeError(f"{type(peer).__name__}.loss: shape {tuple(losses.shape)}, expected {len(condition)},")

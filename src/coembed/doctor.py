@@ -120,21 +120,12 @@ def _torch() -> list[Finding]:
 def _bfloat16() -> Finding:
     import torch
 
-    a = torch.ones(512, 512)
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        b = a.to(dtype)
-        torch.mm(b, b)
-        start = time.perf_counter()
-        for _ in range(5):
-            torch.mm(b, b)
-        seconds[dtype] = time.perf_counter() - start
-    ratio = seconds[torch.float32] / seconds[torch.bfloat16]
-    if ratio >= 1:
-        return Finding("bfloat16", "ok", f"matrix products {ratio:.1f} times as fast as in float32")
-    return Finding(
-        "bfloat16", "note", f"{1 / ratio:.1f} times slower than float32: train with --precision float32"
-    )
+    from coembed.training.precision import bfloat16_gain
+
+    gain = bfloat16_gain(torch.device("cpu"))
+    if gain >= 1:
+        return Finding("bfloat16", "ok", f"matrix products {gain:.1f} times as fast as in float32")
+    return Finding("bfloat16", "ok", f"{1 / gain:.1f} times slower than float32, so training uses float32")
 
 
 def _torchvision() -> list[Finding]:

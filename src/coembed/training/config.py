@@ -10,6 +10,7 @@ from coembed.guidance.config import GuidanceConfig
 from coembed.training.score_config import ScoreConfig
 
 DEFAULT_EPOCHS = 100.0
+_SUITS = {"default": {"batch_size": 64}, "conv": {"batch_size": 32, "learning_rate": 2e-3}}
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class TrainConfig:
     """What minutes are: of the wall clock, or of this process' CPU time, all threads together, which other work
     on the machine does not change."""
     batch_size: int = 0
-    """Pairs a step; 0 is what suits the preset: 64 for default, which learns most in many small steps, 256 for
-    the others."""
-    learning_rate: float = 1e-3
-    """Highest learning rate of AdamW."""
+    """Pairs a step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many small
+    steps, 256 for the others."""
+    learning_rate: float = 0.0
+    """Highest learning rate of AdamW; 0 is what suits the preset: 0.002 for conv, 0.001 for the others."""
     final_fraction: float = 0.02
     """Learning rate at the end, as a fraction of the highest; a half cosine leads there."""
     rise_fraction: float = 0.02
@@ -67,8 +68,9 @@ class TrainConfig:
     """Draw the codes of similar pairs together while training begins; off unless its weight is above 0."""
     scores: ScoreConfig = field(default_factory=ScoreConfig)
     """Judge samples themselves in the last part of the run; off unless its fraction is above 0."""
-    precision: Literal["bf16", "float32"] = "bf16"
-    """Arithmetic of the model (weights and optimiser stay float32)."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """Arithmetic of the model (weights and optimiser stay float32). auto is bf16 where this machine multiplies it
+    faster than float32: processors that were not made for it are many times slower."""
     flips: bool = True
     """Mirror half of the pairs left to right; motion to the right becomes motion to the left. Switch off where
     left and right mean something."""
@@ -99,8 +101,9 @@ class TrainConfig:
     """Print options, parameter counts and the time of an epoch, and stop."""
 
     def __post_init__(self):
-        if not self.batch_size:
-            object.__setattr__(self, "batch_size", 64 if self.preset == "default" else 256)
+        for name, fallback in (("batch_size", 256), ("learning_rate", 1e-3)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, _SUITS.get(self.preset, {}).get(name, fallback))
         for name in ("images", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:

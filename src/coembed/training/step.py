@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from coembed.training.config import TrainConfig
+from coembed.training.precision import bfloat16_gain
 from coembed.training.score_config import ScoreConfig
 from coembed.training.scores import pooled_energy_score
 from coembed.training.trainable import Codes, Guided, Scored, Trainable
@@ -46,7 +47,8 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.AdamW:
 
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
     """The arithmetic of the model: bfloat16 where that is safe, or float32 throughout."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    fast = config.precision == "bf16" or (config.precision == "auto" and bfloat16_gain(device) > 1)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
 
 
 def train_step(
