@@ -1,8 +1,8 @@
 """Training of a peer by the CPU seconds of its process: a busy machine changes nothing, Ctrl-C loses little.
 
-The recipe is that of ``coembed train``: AdamW, the same schedule, mirrored pairs, bfloat16 where that is faster, a running mean of
-the weights. Batch and highest learning rate are the peer's own. A gradient longer than three times the running
-mean of their lengths is shortened to that: it means the same for losses of any unit.
+The recipe is that of ``coembed train``: AdamW, the same schedule, mirrored pairs, bfloat16 where that is
+faster, a running mean of the weights. Batch and highest rate are the peer's own. A gradient longer than
+three times the running mean of their lengths is shortened to that: it means the same for losses of any unit.
 """
 
 from __future__ import annotations

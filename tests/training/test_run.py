@@ -33,7 +33,7 @@ SHORT = (
 _PAPER = ("condition.hidden=[8,16,32]", "field.hidden=[8,16,32]", "tie.hidden=32")
 NARROW = {
     "default": ("regression.rank=16", "regression.channels=8", "regression.features=16", "tie.hidden=32"),
-    "conv": ("condition.hidden=[16,16,8]", "field.hidden=[16,16,8]", "tie.hidden=32", "tie.detail=16"),
+    "conv": ("field.hidden=[16,16,16,8]", "regression.rank=16", "regression.features=16", "tie.hidden=32"),
     "paper-shallow": ("condition.hidden=[32]", "field.hidden=[32]"),
     "paper-gauss": _PAPER,
     "paper-mdn4": _PAPER,

@@ -13,6 +13,7 @@ from torch import Tensor
 from coembed.control.pull import Pull
 from coembed.errors import ModelError
 from coembed.model.cdvae import CDVAE
+from coembed.model.convolutional import Path
 from coembed.model.draws import hold
 from coembed.model.gaussians import Gaussian, Mixture
 from coembed.model.ties import FlowTie, MixtureTie, TieContext
@@ -30,6 +31,7 @@ class Given:
     mean: Tensor
     features: Tensor | None
     codes: list[Tensor] | None
+    seen: list[Tensor] | None
 
     @classmethod
     def of(cls, model: CDVAE, condition: Tensor) -> Given:
@@ -44,7 +46,7 @@ class Given:
         xc = model._standardise(condition, "condition")
         mean, features = model._regress(xc)
         codes = None if model._sampled_condition else model.condition_ladder.infer(xc, None).codes
-        return cls(model, xc, mean, features, codes)
+        return cls(model, xc, mean, features, codes, model.look(xc, mean))
 
     def __len__(self) -> int:
         return len(self.condition)
@@ -79,7 +81,7 @@ class Given:
 
     def context(self, index: Tensor, noise: Tensor | None = None) -> TieContext:
         """What the tie reads, a row an entry of ``index``; with noise where the condition's codes are drawn."""
-        context = TieContext(self.codes or [], self.features, self.condition, self.mean).rows(index)
+        context = TieContext(self.codes or [], self.features, self.condition, self.mean, self.seen).rows(index)
         if self.codes is not None or noise is None:
             return context
         ladder = self.model.condition_ladder
@@ -91,7 +93,8 @@ class Given:
         self, codes: list[Tensor], index: Tensor, pixels: Tensor, temperature: float = 1.0
     ) -> Tensor:
         """Standardised fields (rows, c, h, w) at given codes; ``pixels`` is noise, for models that draw it."""
-        decoded = self.model.field_ladder.decode(codes)
+        seen = None if self.seen is None else [m[index] for m in self.seen]
+        decoded = self.model.field_ladder.decode(codes, seen)
         residual = decoded.mean
         if self.model.config.decode == "draw":
             residual = decoded.sample(temperature * pixels.view_as(residual))
@@ -117,7 +120,7 @@ def draw_codes(
     tie, ladder = model.tie, model.field_ladder
     if pull is None or pull.closeness == 0:
         return tie.draw(ladder, context, noise, temperatures)
-    uniform, codes = torch.special.ndtr(noise[:, 0]), []
+    uniform, codes = torch.special.ndtr(noise[:, 0]), Path()
     if is_joint(model):
         mixture = pull.on(top(model, context))
         assert isinstance(mixture, Mixture)

@@ -65,7 +65,8 @@ def search(
     def fields_of(codes: list[Tensor]) -> Tensor:
         return given.standardised(codes, index, for_pixels, temperatures[-1])
 
-    pixels = given.model.field_ladder.decode(codes_of(start)).log_var.exp() + doubt**2
+    context = given.context(index, start[:, :cut])
+    pixels = given.model.field_ladder.decode(codes_of(start), context.seen).log_var.exp() + doubt**2
     wanted = values - errors * (pixels + variance).sqrt()
     weight = covered / (pixels + variance)
     with torch.enable_grad():

@@ -95,24 +95,25 @@ def log_weights(
     for_field: list[Tensor] = []
     for_condition: list[Tensor] = []
     elbo: list[Tensor] = []
+    maps = model.look(xc, mean)
     for k in range(particles):
         qc = model.condition_ladder.infer(xc, noise)
-        context = model._context(qc, features, xc, mean)
+        context = model._context(qc, features, xc, mean, maps)
         drawn = None
         if k >= particles - from_tie:
             drawn = model.tie.draw(ladder, context, noise((len(xc), model.tie.noise_size)), temperatures)
-        qg = ladder.infer(xg - mean, noise, at=drawn)
+        qg = ladder.infer(xg - mean, noise, at=drawn, seen=context.seen)
         log_q = qg.log_posterior()
         log_tie = model.tie.log_prob(qg.codes, ladder, context)
-        target = ladder.decode(qg.codes).log_prob(xg - mean) + log_tie
+        target = ladder.decode(qg.codes, context.seen).log_prob(xg - mean) + log_tie
         if drawn is None:
             elbo.append(target - log_q)
         if from_tie:
             share = from_tie / particles
             log_q = torch.logaddexp(math.log1p(-share) + log_q, math.log(share) + log_tie)
         for_field.append(target - log_q)
-        seen = model.condition_ladder.decode(qc.codes).log_prob(xc)
-        for_condition.append(seen + model.tie.condition_log_prior(qc) - qc.log_posterior())
+        own = model.condition_ladder.decode(qc.codes).log_prob(xc)
+        for_condition.append(own + model.tie.condition_log_prior(qc) - qc.log_posterior())
     volume = _log_volume(model.field_std, model.config.field_shape) + model._log_volume(field)
     condition_volume = _log_volume(model.condition_std, model.config.condition_shape)
     return LogWeights(

@@ -18,7 +18,9 @@ from coembed.errors import ModelError
 from coembed.model.bounds import log_weights, noise_from
 from coembed.model.conditional import ConditionalField
 from coembed.model.config import CDVAEConfig
+from coembed.model.convolutional import ConvolutionalTower
 from coembed.model.draws import drawn, hold, scored_draws
+from coembed.model.kinds import Kinds
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
 from coembed.model.scaling import Scaled
@@ -44,7 +46,8 @@ class CDVAE(Scaled):
     def __init__(self, config: CDVAEConfig):
         super().__init__(config)
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
-        self.field_ladder = LadderVAE(config.field, config.field_shape)
+        self.field_ladder = LadderVAE(config.field, config.field_shape, config.condition_shape, config.kinds)
+        self.kinds = Kinds(config.kinds, config.condition_shape, config.field_shape) if config.kinds else None
         self.regression = None
         features = 0
         if config.regression is not None:
@@ -99,13 +102,15 @@ class CDVAE(Scaled):
             xc = self._standardise(condition, "condition")
             mean, features = self._regress(xc)
             fixed = None if self._sampled_condition else self.condition_ladder.infer(xc, None).codes
+            seen = self.look(xc, mean)
             rows = max(1, _CHUNK_VALUES // (max(1, batch) * self.config.field_size))
             parts = []
             for start in range(0, n, rows):
                 count = min(rows, n - start)
                 noise = streams.normal(count, self._noise_size).flatten(0, 1).to(xc.device)
                 index = torch.arange(batch, device=xc.device).repeat(count)
-                fields = drawn(self, xc, mean, features, fixed, hold(self, noise, leading), index, temperatures)
+                noise = hold(self, noise, leading)
+                fields = drawn(self, xc, mean, features, fixed, seen, noise, index, temperatures)
                 parts.append(self._finish(fields).view(count, batch, *self.config.field_shape))
             return torch.cat(parts)
         finally:
@@ -114,15 +119,13 @@ class CDVAE(Scaled):
     @torch.no_grad()
     def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
         """The decoder's mean at the code of a true field (D(zo) of eq. 10), natural units, not clipped."""
-        self._check(condition, self.config.condition_shape, "condition")
-        self._check(field, self.config.field_shape, "field")
         was_training = self.training
         self.eval()
         try:
-            mean, _ = self._regress(self._standardise(condition, "condition"))
-            residual = self._standardise(field, "field") - mean
-            inference = self.field_ladder.infer(residual, None)
-            return self._natural(self.field_ladder.decode(inference.codes).mean + mean)
+            xc, xg, mean, _ = self._inputs(condition, field)
+            seen = self.look(xc, mean)
+            inference = self.field_ladder.infer(xg - mean, None, seen=seen)
+            return self._natural(self.field_ladder.decode(inference.codes, seen).mean + mean)
         finally:
             self.train(was_training)
 
@@ -155,6 +158,8 @@ class CDVAE(Scaled):
             # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
             xg = xg - self.regression.start(xc, xg)
         self.field_ladder.start(xg)
+        if self.kinds is not None:
+            self.kinds.start(xc, xg)
         if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
             codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])
             inputs = None
@@ -195,7 +200,8 @@ class CDVAE(Scaled):
         self.eval()
         try:
             xc, xg, mean, _ = self._inputs(condition, field)
-            qc, qg = self.condition_ladder.infer(xc, None), self.field_ladder.infer(xg - mean, None)
+            qc = self.condition_ladder.infer(xc, None)
+            qg = self.field_ladder.infer(xg - mean, None, seen=self.look(xc, mean))
             return [q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors]
         finally:
             self.train(was_training)
@@ -217,11 +223,16 @@ class CDVAE(Scaled):
         xc, xg, mean, features = self._inputs(condition, field)
         noise = noise_from(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)
-        qg = self.field_ladder.infer(xg - mean, noise)
-        rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, self._context(qc, features, xc, mean))
-        rate_condition = self._free(qc.kl())
+        seen = self.look(xc, mean)
+        qg = self.field_ladder.infer(xg - mean, noise, seen=seen)
+        context = self._context(qc, features, xc, mean, seen)
+        rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, context)
+        rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
+        if self.tie.leaves_lower_layers:
+            for kl in qg.kl()[1:]:
+                rate_field = rate_field + self._spared(kl)
         distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
-        distortion_field = -self.field_ladder.decode(qg.codes).log_prob(xg - mean)
+        distortion_field = -self.field_ladder.decode(qg.codes, seen).log_prob(xg - mean)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
         total = weight * distortion_condition + distortion_field
         total = total + warmup * (weight * rate_condition + rate_field + tie)
@@ -247,13 +258,15 @@ class CDVAE(Scaled):
         """
         xc, xg, mean, features = self._inputs(condition, field)
         noise = noise_from(generator, xc.device)
-        qc, qg = self.condition_ladder.infer(xc, noise), self.field_ladder.infer(xg - mean, noise)
+        seen = self.look(xc, mean)
+        qc = self.condition_ladder.infer(xc, noise)
+        qg = self.field_ladder.infer(xg - mean, noise, seen=seen)
         found: dict[str, float | list[float]] = {}
         for name, q in (("condition", qc), ("field", qg)):
             found[f"kl_{name}"] = [kl.mean().item() for kl in q.kl()]
             found[f"active_{name}"] = [float((p.mean.float().var(0) > 0.01).sum()) for p in q.posteriors]
         if isinstance(self.tie, MixtureTie):
-            mixture = self.tie.mixture(self._context(qc, features, xc, mean))
+            mixture = self.tie.mixture(self._context(qc, features, xc, mean, seen))
             used = mixture.responsibilities(self._tied_codes(qg)).mean(0)
             found["components_effective"] = math.exp(-(used * used.clamp(min=1e-12).log()).sum().item())
             found["components"] = float(self.config.tie.components)
@@ -287,6 +300,13 @@ class CDVAE(Scaled):
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
         return xc, xg, *self._regress(xc)
 
+    def look(self, xc: Tensor, mean: Tensor) -> list[Tensor] | None:
+        """What the field's ladder sees of standardised conditions and of the regression's fields for them."""
+        tower = self.field_ladder.tower
+        if not isinstance(tower, ConvolutionalTower):
+            return None
+        return tower.seen(xc, mean, None if self.kinds is None else self.kinds(xc))
+
     def _regress(self, xc: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.regression is None:
             return xc.new_zeros(len(xc), *self.config.field_shape), None
@@ -306,9 +326,16 @@ class CDVAE(Scaled):
     def _noise_size_condition(self) -> int:
         return sum(self.condition_ladder.code_sizes) if self._sampled_condition else 0
 
-    def _context(self, qc: Inference, features: Tensor | None, xc: Tensor, mean: Tensor) -> TieContext:
+    def _context(
+        self,
+        qc: Inference,
+        features: Tensor | None,
+        xc: Tensor,
+        mean: Tensor,
+        seen: list[Tensor] | None,
+    ) -> TieContext:
         codes = qc.codes if self._sampled_condition else [q.mean for q in qc.posteriors]
-        return TieContext(codes, features, xc, mean)
+        return TieContext(codes, features, xc, mean, seen)
 
     def _tied_codes(self, qg: Inference) -> Tensor:
         if self.config.tie.layers == "all":
@@ -320,13 +347,10 @@ class CDVAE(Scaled):
         fields = self._natural(fields)
         return fields.clamp(*self.config.clip) if self.config.clip else fields
 
-    def _free(self, kls: list[Tensor]) -> Tensor:
-        """Sum over layers; a layer whose batch mean is below ``free_bits`` costs that constant instead."""
-        total = torch.zeros_like(kls[0])
-        for kl in kls:
-            short = kl.detach().mean() < self.config.free_bits
-            total = total + (torch.full_like(kl, self.config.free_bits) if bool(short) else kl)
-        return total
+    def _spared(self, kl: Tensor) -> Tensor:
+        """What makes a layer's divergence the constant ``free_bits`` where its mean is below that, else 0."""
+        short = kl.detach().mean() < self.config.free_bits
+        return torch.where(short, self.config.free_bits - kl, 0.0)
 
     def _temperatures(self, temperature: float | list[float]) -> list[float]:
         layers = self.field_ladder.layers

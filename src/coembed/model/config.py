@@ -19,6 +19,7 @@ class LadderConfig:
             ``linear`` has whitened principal components as codes, set in closed form before training.
         codes: width of every code, top first; for ``conv`` channels of spatial maps.
         hidden: width of the hidden layers at every code (``fc``) or channels (``conv``); none for ``linear``.
+        sees: ``conv`` only, of the field: prior, posterior and decoder read maps of the condition, too.
         maps: ``conv`` only: side of every spatial code as a divisor of the field, e.g. 8 for 4 x 4 at 32 x 32.
         norm: normalisation of hidden layers.
         shared: inference merges with the generative prior itself (else with a top-down net of its own).
@@ -32,6 +33,7 @@ class LadderConfig:
     codes: tuple[int, ...] = (16, 32, 64)
     hidden: tuple[int, ...] = (128, 256, 512)
     maps: tuple[int, ...] = ()
+    sees: bool = False
     norm: Literal["layer", "batch", "none"] = "layer"
     shared: bool = True
     only_mean_up: bool = False
@@ -48,6 +50,8 @@ class LadderConfig:
             raise ConfigError(f"maps: got {len(self.maps)} divisors, expected one a code: {len(self.codes)}")
         if self.tower == "conv" and any(a < b or a % b for a, b in zip(self.maps, self.maps[1:], strict=False)):
             raise ConfigError(f"maps: got {self.maps}, expected each divisor to be a multiple of the next")
+        if self.sees and self.tower != "conv":
+            raise ConfigError(f"sees: is of a conv tower, got tower {self.tower!r}")
         if not 0 < self.sigma_floor <= self.sigma:
             raise ConfigError(
                 f"sigma: got {self.sigma} with floor {self.sigma_floor}, expected 0 < floor <= sigma"
@@ -160,7 +164,8 @@ class CDVAEConfig:
         condition_weight: weight of the condition's own ladder in the loss.
         warmup: heed the training loop's warm-up of rates and ties. A model set in closed form starts fitted:
             rates below their weight would only spoil it.
-        free_bits: nats a layer that the rate may keep for free.
+        free_bits: nats a layer that the rate may keep for free: of the condition, and of the field's layers
+            below the top where the tie leaves them to the ladder's own prior.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
         layer_temperatures: default temperature of every field code, top first; empty means 1.
         leading: draws vary in so many leading dimensions of the top code alone, unless told otherwise; those
@@ -168,6 +173,8 @@ class CDVAEConfig:
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
+        kinds: regressions of a mixture, set in closed form, whose fields a field tower that sees the condition
+            is shown; 0: none.
     """
 
     condition_shape: tuple[int, int, int]
@@ -185,6 +192,7 @@ class CDVAEConfig:
     leading: int = 0
     clip: tuple[float, float] | None = None
     field_scale: float = 0.0
+    kinds: int = 0
 
     def __post_init__(self):
         if not 0 <= self.field_scale < math.inf:
@@ -208,6 +216,8 @@ class CDVAEConfig:
             raise ConfigError("tie.features: needs a regression, whose features it reads")
         if self.tie.refine and self.field.tower != "linear":
             raise ConfigError(f"tie.refine: needs a linear field tower, got {self.field.tower!r}")
+        if self.kinds < 0 or (self.kinds and not self.field.sees):
+            raise ConfigError(f"kinds: got {self.kinds}, expected 0, or more with field.sees=true")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 

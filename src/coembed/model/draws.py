@@ -20,6 +20,7 @@ def drawn(
     mean: Tensor,
     features: Tensor | None,
     fixed: list[Tensor] | None,
+    seen: list[Tensor] | None,
     noise: Tensor,
     index: Tensor,
     temperatures: list[float],
@@ -32,6 +33,7 @@ def drawn(
         mean: the regression's fields for them.
         features: the regression's vectors for them, if the tie reads any.
         fixed: their codes; None where a draw begins with a code of the condition.
+        seen: what the field's ladder sees of them.
         noise: (rows, size), standard normal.
         index: (rows,), which condition a row is for.
         temperatures: scale of the noise, one number a layer, top first.
@@ -40,12 +42,13 @@ def drawn(
     for_condition, for_tie, for_pixels = noise.split(
         [sum(sizes), model.tie.noise_size, noise.shape[1] - sum(sizes) - model.tie.noise_size], -1
     )
-    context = TieContext(fixed or [], features, xc, mean).rows(index)
+    context = TieContext(fixed or [], features, xc, mean, seen).rows(index)
     if fixed is None:
         pieces = iter(for_condition.split(sizes, -1))
         inference = model.condition_ladder.infer(xc[index], lambda shape: next(pieces).reshape(shape))
         context = dataclasses.replace(context, codes=inference.codes)
-    pixels = model.field_ladder.decode(model.tie.draw(model.field_ladder, context, for_tie, temperatures))
+    codes = model.tie.draw(model.field_ladder, context, for_tie, temperatures)
+    pixels = model.field_ladder.decode(codes, context.seen)
     residual = pixels.mean
     if model.config.decode == "draw":
         residual = pixels.sample(temperatures[-1] * for_pixels.view_as(residual))
@@ -89,7 +92,8 @@ def scored_draws(
         noise = torch.randn(n * len(xc), model._noise_size, generator=generator, device=generator.device)
         noise = hold(model, noise.to(xc.device), model.config.leading)
         index = torch.arange(len(xc), device=xc.device).repeat(n)
-        fields = drawn(model, xc, mean, features, fixed, noise, index, model._temperatures(1.0))
+        seen = model.look(xc, mean)
+        fields = drawn(model, xc, mean, features, fixed, seen, noise, index, model._temperatures(1.0))
         return _within(model, fields).view(n, len(xc), *model.config.field_shape), truth
     finally:
         model.train(was_training)

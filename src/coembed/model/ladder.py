@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from coembed.model.config import LadderConfig
+from coembed.model.convolutional import ConvolutionalTower, Path
 from coembed.model.gaussians import Gaussian, bounded_log_var
-from coembed.model.towers import LinearTower, build_tower
+from coembed.model.towers import FullyConnectedTower, LinearTower
 
 Noise = Callable[[tuple[int, ...]], Tensor]
 """Gives standard normal noise of a shape; what it draws from is the caller's business."""
@@ -44,12 +45,20 @@ class LadderVAE(nn.Module):
     Args:
         config: which tower, how many codes, which pixel likelihood.
         shape: (channels, height, width) of the data.
+        sight: the same of the condition that the tower sees, if ``config.sees``.
+        kinds: number of fields that it is then shown.
     """
 
-    def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
+    def __init__(
+        self,
+        config: LadderConfig,
+        shape: tuple[int, int, int],
+        sight: tuple[int, int, int] | None = None,
+        kinds: int = 0,
+    ):
         super().__init__()
         self.config, self.shape = config, shape
-        self.tower = build_tower(config, shape)
+        self.tower = build_tower(config, shape, sight, kinds)
         self.code_shapes: list[tuple[int, ...]] = self.tower.code_shapes  # type: ignore[assignment]
         start = torch.full((shape[0], 1, 1), math.log(config.sigma) * 2)
         if config.likelihood == "fixed":
@@ -75,14 +84,24 @@ class LadderVAE(nn.Module):
             if self.config.likelihood == "channel":
                 self.pixel_log_var.fill_(math.log(noise))
 
-    def infer(self, x: Tensor, noise: Noise | None, *, at: list[Tensor] | None = None) -> Inference:
+    def infer(
+        self,
+        x: Tensor,
+        noise: Noise | None,
+        *,
+        at: list[Tensor] | None = None,
+        seen: list[Tensor] | None = None,
+    ) -> Inference:
         """q(z | x): upward messages merged, top down, with the prior given the code sampled above (eq. 24-27).
 
         Args:
             x: (batch, c, h, w), standardised.
             noise: gives standard normals; None takes the means.
             at: codes from elsewhere, to be judged in place of codes drawn here.
+            seen: what the tower sees of the condition of x (``CDVAE.look``).
         """
+        if isinstance(self.tower, ConvolutionalTower):
+            return self._descend(self.tower, x, noise, at, seen)
         messages = self.messages(x)
         posteriors: list[Gaussian] = []
         priors: list[Gaussian] = []
@@ -103,17 +122,50 @@ class LadderVAE(nn.Module):
             priors.append(prior)
         return Inference(posteriors, priors, codes)
 
+    def _descend(
+        self,
+        tower: ConvolutionalTower,
+        x: Tensor,
+        noise: Noise | None,
+        at: list[Tensor] | None,
+        seen: list[Tensor] | None,
+    ) -> Inference:
+        """As ``infer``; what the upward pass says is read beside the hidden map that the codes above gave."""
+        posteriors: list[Gaussian] = []
+        priors: list[Gaussian] = []
+        codes = Path()
+        for i, message in enumerate(tower.messages(x, seen)):
+            h = tower.begin_at(i, codes.state, seen)
+            posterior = tower.posterior(i, h, message)
+            priors.append(tower.prior_at(i, h) if i else Gaussian.standard(posterior.mean))
+            if at is not None:
+                codes.append(at[i])
+            else:
+                codes.append(posterior.mean if noise is None else posterior.sample(noise(posterior.mean.shape)))
+            posteriors.append(posterior)
+            codes.go(tower.go_on(i, h, codes[-1]))
+        return Inference(posteriors, priors, codes)
+
     def messages(self, x: Tensor) -> list[Gaussian]:
         """What the upward pass says of every code, coarse to fine (eq. 24-25)."""
         return self.tower.messages(x)  # type: ignore[operator]
 
-    def prior(self, layer: int, above: list[Tensor], *, like: Tensor) -> Gaussian:
+    def prior(
+        self, layer: int, above: list[Tensor], *, like: Tensor, seen: list[Tensor] | None = None
+    ) -> Gaussian:
         """p(z_layer | codes above): N(0, I) at the top; ``like`` gives its shape."""
-        return Gaussian.standard(like) if layer == 0 else self.tower.prior(layer, above)  # type: ignore[operator]
+        if layer == 0:
+            return Gaussian.standard(like)
+        if isinstance(self.tower, ConvolutionalTower):
+            return self.tower.prior(layer, above, seen=seen)
+        return self.tower.prior(layer, above)  # type: ignore[operator]
 
-    def decode(self, codes: list[Tensor]) -> Gaussian:
+    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> Gaussian:
         """p(x | codes) over pixels, variances bounded below by the config's floor (eq. 12)."""
-        mean, raw = self.tower.decode(codes)  # type: ignore[operator]
+        if isinstance(self.tower, ConvolutionalTower):
+            mean, raw = self.tower.decode(codes, seen)
+        else:
+            mean, raw = self.tower.decode(codes)  # type: ignore[operator]
         low = 2 * math.log(self.config.sigma_floor)
         if raw is not None:
             return Gaussian(mean, bounded_log_var(raw, low, 4.0))
@@ -121,6 +173,18 @@ class LadderVAE(nn.Module):
         if self.config.likelihood == "channel":
             log_var = low + torch.nn.functional.softplus(log_var - low)
         return Gaussian(mean, log_var.expand_as(mean))
+
+
+def build_tower(
+    config: LadderConfig,
+    shape: tuple[int, int, int],
+    sight: tuple[int, int, int] | None = None,
+    kinds: int = 0,
+) -> nn.Module:
+    """The tower that ``config.tower`` names, for data of ``shape``; arguments are those of the ladder."""
+    if config.tower == "conv":
+        return ConvolutionalTower(config, shape, sight if config.sees else None, kinds)
+    return {"fc": FullyConnectedTower, "linear": LinearTower}[config.tower](config, shape)
 
 
 def _total(terms) -> Tensor:

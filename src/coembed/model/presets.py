@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -60,12 +61,22 @@ def _paper_mdn(components: int) -> Callable[[Shape, Shape], CDVAEConfig]:
 
 
 def _convolutional(condition: Shape, field: Shape) -> CDVAEConfig:
-    """Spatial codes at three scales (1/8, 1/4, 1/2), a mixture at the top and Gaussians below."""
+    """Spatial codes from the whole image to half the field's size; the condition is seen at every scale."""
     ladder = LadderConfig(
-        tower="conv", codes=(16, 8, 4), hidden=(128, 64, 32), maps=(8, 4, 2), likelihood="channel", norm="none"
+        tower="conv",
+        codes=(16, 8, 4, 2),
+        hidden=(144, 144, 96, 48),
+        maps=(math.gcd(*field[1:]), 8, 4, 2),
+        sees=True,
+        norm="layer",
     )
-    tie = TieConfig("mixture", "hier", components=12, detail=256)
-    return CDVAEConfig(condition, field, ladder, ladder, tie, free_bits=0.5)
+    default = _default(condition, field)
+    tie = TieConfig("mixture", "top", components=12, features=True)
+    assert default.regression is not None
+    known = dataclasses.replace(default.regression, channels=0)
+    return dataclasses.replace(
+        default, field=ladder, tie=tie, regression=known, kinds=12, warmup=True, free_bits=2.0
+    )
 
 
 def _default(condition: Shape, field: Shape) -> CDVAEConfig:

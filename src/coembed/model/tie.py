@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from coembed.model.config import TieConfig
+from coembed.model.convolutional import Path
 from coembed.model.gaussians import Gaussian, Mixture
 from coembed.model.ladder import Inference, LadderVAE
 
@@ -26,13 +27,15 @@ from coembed.model.ladder import Inference, LadderVAE
 class TieContext:
     """What a tie may read of the condition: codes coarse to fine, and the regression's features and mean.
 
-    ``condition`` and ``mean`` are standardised maps (batch, c, h, w).
+    ``condition`` and ``mean`` are standardised maps (batch, c, h, w); ``seen`` are the maps that the field's
+    ladder sees of the condition, coarse to fine.
     """
 
     codes: list[Tensor]
     features: Tensor | None = None
     condition: Tensor | None = None
     mean: Tensor | None = None
+    seen: list[Tensor] | None = None
 
     def flat(self) -> Tensor:
         """Everything in one vector, (batch, size)."""
@@ -43,7 +46,8 @@ class TieContext:
         """The context of other examples, chosen and repeated by ``index``."""
         pick = lambda t: None if t is None else t[index]  # noqa: E731
         codes = [c[index] for c in self.codes]
-        return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean))
+        seen = None if self.seen is None else [m[index] for m in self.seen]
+        return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean), seen)
 
 
 class Tie(nn.Module):
@@ -55,6 +59,11 @@ class Tie(nn.Module):
         self.config = config
         self.condition_sizes, self.sizes = condition.code_sizes, field.code_sizes
         self.shapes = field.code_shapes
+
+    @property
+    def leaves_lower_layers(self) -> bool:
+        """Whether codes below the top one are told by the ladder's own prior alone."""
+        return self.config.kind == "none" or self.config.layers == "top"
 
     @property
     def noise_size(self) -> int:
@@ -69,7 +78,7 @@ class Tie(nn.Module):
 
     def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
         like = context.codes[0].new_zeros(len(context.codes[0]), *self.shapes[layer])
-        return ladder.prior(layer, above, like=like)
+        return ladder.prior(layer, above, like=like, seen=context.seen)
 
     def rate(
         self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
@@ -97,7 +106,7 @@ class Tie(nn.Module):
         """Field codes, coarse to fine, from ``noise`` (batch, noise_size)."""
         uniform = torch.special.ndtr(noise[:, 0])
         parts = noise[:, 1:].split(self.sizes, -1)
-        codes: list[Tensor] = []
+        codes = Path()
         for i, part in enumerate(parts):
             part = part.view(-1, *self.shapes[i])
             found = self.conditional(i, ladder, codes, context)

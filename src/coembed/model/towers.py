@@ -39,12 +39,6 @@ class Tower(Protocol):
         ...
 
 
-def build_tower(config: LadderConfig, shape: tuple[int, int, int]) -> nn.Module:
-    """The tower that ``config.tower`` names, for data of ``shape``."""
-    towers = {"fc": FullyConnectedTower, "conv": ConvolutionalTower, "linear": LinearTower}
-    return towers[config.tower](config, shape)
-
-
 class FullyConnectedTower(nn.Module):
     """The paper's tower: vector codes, two fully connected layers and leaky rectifiers between them."""
 
@@ -94,74 +88,6 @@ class FullyConnectedTower(nn.Module):
             mean, raw = out.chunk(2, -1)
             return mean.view(-1, *self.shape), raw.view(-1, *self.shape)
         return out.view(-1, *self.shape), None
-
-
-class ConvolutionalTower(nn.Module):
-    """Spatial codes at several scales, residual blocks; a decoder that reads every code."""
-
-    def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
-        super().__init__()
-        self.config, self.shape = config, shape
-        channels, height, width = shape
-        for m in config.maps:
-            if height % m or width % m:
-                raise ConfigError(f"maps: divisor {m} does not divide the field's size {height} x {width}")
-        codes, hidden, maps, layers = config.codes, config.hidden, config.maps, len(config.codes)
-        self.code_shapes: list[tuple[int, ...]] = [
-            (c, height // m, width // m) for c, m in zip(codes, maps, strict=True)
-        ]
-        finest = maps[-1]
-        steps = [maps[i] // maps[i + 1] for i in range(layers - 1)]
-        self.stem = nn.Conv2d(channels * finest**2, hidden[-1], 3, padding=1)
-        self.up = nn.ModuleList(ResidualBlock(hidden[i], hidden[i], config.norm) for i in range(layers))
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(hidden[i + 1], hidden[i], kernel_size=steps[i], stride=steps[i])
-            for i in range(layers - 1)
-        )
-        self.up_head = nn.ModuleList(nn.Conv2d(hidden[i], 2 * codes[i], 1) for i in range(layers))
-        self.down_in = nn.ModuleList(nn.Conv2d(codes[i], hidden[i], 3, padding=1) for i in range(layers))
-        self.down = nn.ModuleList(ResidualBlock(hidden[i], hidden[i], config.norm) for i in range(layers))
-        self.grow = nn.ModuleList(nn.Conv2d(hidden[i], hidden[i + 1], 1) for i in range(layers - 1))
-        self.down_head = nn.ModuleList(nn.Conv2d(hidden[i], 2 * codes[i], 1) for i in range(1, layers))
-        self.outputs = channels * (2 if config.likelihood == "pixel" else 1)
-        self.out = nn.Conv2d(hidden[-1], self.outputs * finest**2, 3, padding=1)
-
-    def messages(self, x: Tensor) -> list[Gaussian]:
-        """The upward pass, from the finest map to the top."""
-        h, found = self.stem(F.pixel_unshuffle(x, self.config.maps[-1])), []
-        for i in reversed(range(len(self.code_shapes))):
-            h = self.up[i](h)
-            mean, raw = self.up_head[i](h).float().chunk(2, 1)
-            found.append(Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS)))
-            if i:
-                h = self.shrink[i - 1](h)
-        return found[::-1]
-
-    def _state(self, codes: list[Tensor]) -> Tensor:
-        """Hidden map after the given codes, at the scale of the last of them."""
-        h = self.down[0](self.down_in[0](codes[0]))
-        for i in range(1, len(codes)):
-            h = self._grow(h, i)
-            h = self.down[i](h + self.down_in[i](codes[i]))
-        return h
-
-    def _grow(self, h: Tensor, layer: int) -> Tensor:
-        return F.interpolate(self.grow[layer - 1](h), self.code_shapes[layer][1:])
-
-    def prior(self, layer: int, above: list[Tensor], *, inference: bool = False) -> Gaussian:
-        """p(z_i | all codes above), by the same top-down path as the decoder's."""
-        del inference  # always shared: the decoder's own path
-        h = self._grow(self._state(above[:layer]), layer)
-        mean, raw = self.down_head[layer - 1](h).float().chunk(2, 1)
-        return Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS))
-
-    def decode(self, codes: list[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Pixels from every code."""
-        out = F.pixel_shuffle(self.out(self._state(codes)).float(), self.config.maps[-1])
-        if self.config.likelihood == "pixel":
-            mean, raw = out.chunk(2, 1)
-            return mean, raw
-        return out, None
 
 
 class LinearTower(nn.Module):
@@ -263,7 +189,8 @@ def full_precision(x: Tensor) -> torch.autocast:
 def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
 
-    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above.
+    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above, where
+    directions that fewer rows than ``rank`` can't give are zero.
     """
     size = x.shape[1]
     if size <= 4096:
@@ -273,7 +200,9 @@ def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     _, values, vectors = torch.svd_lowrank(x, q=min(rank + 16, *x.shape), niter=4)
     torch.set_rng_state(generator_state)
-    return values[:rank].square() / len(x), vectors[:, :rank]
+    short = max(0, rank - len(values))  # fewer rows than directions asked for
+    variances, directions = values[:rank].square() / len(x), vectors[:, :rank]
+    return F.pad(variances, (0, short)), F.pad(directions, (0, short))
 
 
 def _mlp(inputs: int, hidden: int, norm: str) -> nn.Sequential:

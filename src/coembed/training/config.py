@@ -69,8 +69,8 @@ class TrainConfig:
     scores: ScoreConfig = field(default_factory=ScoreConfig)
     """Judge samples themselves in the last part of the run; off unless its fraction is above 0."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
-    """Arithmetic of the model (weights and optimiser stay float32). auto is bf16 where this machine multiplies it
-    faster than float32: processors that were not made for it are many times slower."""
+    """Arithmetic of the model (weights and optimiser stay float32). auto is bf16 where this machine multiplies
+    it faster than float32: processors that were not made for it are many times slower."""
     flips: bool = True
     """Mirror half of the pairs left to right; motion to the right becomes motion to the left. Switch off where
     left and right mean something."""
