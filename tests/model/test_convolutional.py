@@ -91,10 +91,10 @@ def test_kinds_are_the_regressions_that_made_the_fields():
     maps = torch.randn(2, 16, 16, generator=g) / 4
     which = torch.randint(2, (3000,), generator=g)
     field = torch.einsum("ni,nij->nj", condition.flatten(1), maps[which]).view(-1, 1, 4, 4)
-    kinds = Kinds(2, (1, 4, 4), (1, 4, 4))
-    assert not kinds(condition[:5]).any()
-    kinds.start(condition, field)
-    found = kinds(condition[:500])
+    kinds = Kinds(2, 16, (1, 4, 4))
+    assert not kinds(condition[:5].flatten(1)).any()
+    kinds.start(condition.flatten(1), field)
+    found = kinds(condition[:500].flatten(1))
     error = (found - field[:500]).square().flatten(2).mean(2)
     nearest = error.min(1).values.mean()
     assert found.shape == (500, 2, 4, 4) and nearest < 0.05 * field.var()
@@ -114,10 +114,29 @@ def test_the_decoder_chooses_between_kinds():
         torch.testing.assert_close(ladder.decode(codes, seen).mean, without + 100)
 
 
+def test_what_a_layer_may_keep_for_free_costs_that_and_has_no_gradient():
+    """The top code's share is what rate and tie say of it together: its mixture's, not N(0, I)'s."""
+    model = shaken(small((1, 16, 16), (1, 16, 16), free_bits=1e4))
+    condition, field = torch.rand(4, 1, 16, 16), torch.rand(4, 1, 16, 16)
+    parts = model.loss(condition, field, generator=torch.Generator().manual_seed(0))
+    layers = len(model.config.field.codes)
+    torch.testing.assert_close(parts["rate_field"] + parts["tie"], torch.full((4,), layers * 1e4))
+    (parts["rate_field"] + parts["tie"]).sum().backward()
+    assert model.tie.logits.weight.grad is None or model.tie.logits.weight.grad.abs().max() < 1e-4
+    free = small((1, 16, 16), (1, 16, 16), free_bits=0.0)
+    free.load_state_dict(model.state_dict())
+    kept = free.eval().loss(condition, field, generator=torch.Generator().manual_seed(0))
+    assert (kept["rate_field"] + kept["tie"]).max() < 1e4 and torch.equal(
+        kept["distortion_field"], parts["distortion_field"]
+    )
+
+
 def test_what_only_a_tower_that_sees_can_be_given_is_refused_elsewhere():
     with pytest.raises(ConfigError, match="sees: is of a conv tower, got tower 'fc'"):
         LadderConfig(sees=True)
     with pytest.raises(ConfigError, match=r"kinds: got 4, expected 0, or more with field\.sees=true"):
         CDVAEConfig((1, 8, 8), (1, 8, 8), kinds=4)
+    with pytest.raises(ConfigError, match="kinds: needs a regression"):
+        CDVAEConfig((1, 16, 16), (1, 16, 16), field=SEES, kinds=2)
     with pytest.raises(ConfigError, match="kinds: got -1"):
         small((1, 16, 16), (1, 16, 16), kinds=-1)

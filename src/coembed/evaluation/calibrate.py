@@ -3,13 +3,14 @@
 A model trained by its likelihood is as sure of new photos as it is of those it learned from, and its decoder
 leaves out pixel noise. One factor a layer mends either without another step of training [as temperature scaling
 does for classifiers, Guo et al. 2017]. It is fitted by a proper score: best-of-n alone would ask for another
-spread, and coverage alone would be content with noise.
+spread, and coverage alone would be content with noise. Where the score is flat, sharpness and spread decide.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from coembed.data.groups import groups_of
 from coembed.data.shards import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.calibrate_options import CalibrateConfig
+from coembed.evaluation.calibration import spread_and_skill
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.metrics import multiscale_energy_score
+from coembed.evaluation.metrics import multiscale_energy_score, sharpness
 from coembed.evaluation.report import SCALES, Evaluation, difference
 from coembed.sampling import Streams
 from coembed.training.batches import Subset
@@ -72,7 +74,8 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     before = _own(model, config.run)
     fitted_on, judged_on = halves(store, config.limit)
     after = fit_temperatures(
-        lambda t: energy(model, t, fitted_on, samples=config.samples, seed=config.seed), before
+        lambda t: judge(model, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
+        before,
     )
     layer = store.index.field
     scores = [
@@ -126,17 +129,46 @@ def fit_temperatures(score: Callable[[tuple[float, ...]], float], start: Sequenc
     return best
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How samples at some temperatures do.
+
+    Attributes:
+        energy: mean fair energy score over the scales, natural units.
+        sharpness: gradient energy of samples over that of real fields.
+        spread_skill: spread over skill.
+    """
+
+    energy: float
+    sharpness: float
+    spread_skill: float
+
+    def cost(self, tolerance: float) -> float:
+        """The energy score, and as many percent more as sharpness and spread are wrong: what is fitted.
+
+        ``energy (1 + tolerance (|log sharpness| + |log spread_skill|))``. The score hardly sees the noise of
+        fine layers: where it is flat it would take fields that are too smooth or too rough. What decides there
+        is worth ``tolerance`` of it, for each factor e.
+        """
+        wrong = sum(abs(math.log(min(max(r, 1e-3), 1e3))) for r in (self.sharpness, self.spread_skill))
+        return self.energy * (1 + tolerance * wrong)
+
+
 @torch.no_grad()
-def energy(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> float:
-    """Mean fair energy score over the scales, natural units, with the same noise for all temperatures."""
-    tempered, total = with_temperatures(model, temperatures), 0.0
+def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
+    """Judges a model at these temperatures, with the same noise for all of them."""
+    tempered, energy = with_temperatures(model, temperatures), 0.0
+    marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)
         drawn = tempered.sample(condition, samples, generator=Streams(seed, rows.tolist()))
         scales = [s for s in SCALES if s <= min(truth.shape[-2:])]
         scores = multiscale_energy_score(drawn, truth, scales)
-        total += sum(float(score.double().sum()) for score in scores.values()) / len(scales)
-    return total / len(pairs)
+        energy += sum(float(score.double().sum()) for score in scores.values()) / len(scales)
+        parts = (*sharpness(drawn, truth), *spread_and_skill(drawn, truth))
+        marks += torch.stack([part.double().sum() for part in parts])
+    drawn_gradient, true_gradient, spread, skill = (max(float(mark), 1e-12) for mark in marks)
+    return Judged(energy / len(pairs), drawn_gradient / true_gradient, math.sqrt(spread / skill))
 
 
 def halves(store: PairStore, limit: int) -> tuple[Subset, Subset]:
@@ -169,7 +201,8 @@ def report(found: Calibrated, config: CalibrateConfig, fitted: int) -> str:
         "## Calibration\n",
         f"Temperatures of the codes, top first: {list(found.after)}; before: {list(found.before)}. Fitted by "
         f"the energy score of {config.samples} samples for each of {fitted} pairs ({config.split}, of the last "
-        f"{config.limit}); the scores are of {before.conditions} others of those.\n",
+        f"{config.limit}), tolerance {config.tolerance:g} for sharpness and spread; the scores are of "
+        f"{before.conditions} others of those.\n",
         "| |" + "|".join(f" {key} " for key in _SHOWN) + "|",
         "|---" * (len(_SHOWN) + 1) + "|",
     ]

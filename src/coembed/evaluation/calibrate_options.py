@@ -16,7 +16,7 @@ class CalibrateConfig:
 
     The temperatures that give samples the least energy score (over fields averaged over 1, 2, 4 and 8 px) on
     half of the pairs are written with the unchanged weights into a new folder; scores before and after are of
-    the other half.
+    the other half. Where the score is flat, as it is in fine layers, sharpness and spread decide.
 
     Raises:
         ConfigError: a value outside its range; the message names the option.
@@ -35,6 +35,9 @@ class CalibrateConfig:
     """Most pairs to use, taken from the end: `coembed evaluate` takes them from the front."""
     samples: int = 16
     """Samples a pair while fitting; the score is fair, so that more only steady it."""
+    tolerance: float = 0.01
+    """How much of the energy score, as a fraction, may be given for samples as sharp as real fields and as wide
+    as their errors: so much for each factor e by which either is wrong. 0: the score alone."""
     seed: int = 0
     """Of every random draw."""
     threads: int = 0
@@ -44,3 +47,5 @@ class CalibrateConfig:
         for name, least in (("limit", 4), ("samples", 2), ("threads", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        if not 0 <= self.tolerance <= 1:
+            raise ConfigError(f"tolerance: got {self.tolerance}, expected 0 to 1")

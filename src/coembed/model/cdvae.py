@@ -25,6 +25,7 @@ from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.regression import Regression
 from coembed.model.scaling import Scaled
 from coembed.model.ties import GaussianTie, MixtureTie, TieContext, build_tie
+from coembed.model.towers import principal_components
 from coembed.sampling import Streams
 
 _CHUNK_VALUES = 2**18  # field values drawn at a time: bounds memory, stays near the caches, changes no sample
@@ -47,12 +48,12 @@ class CDVAE(Scaled):
         super().__init__(config)
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
         self.field_ladder = LadderVAE(config.field, config.field_shape, config.condition_shape, config.kinds)
-        self.kinds = Kinds(config.kinds, config.condition_shape, config.field_shape) if config.kinds else None
-        self.regression = None
-        features = 0
+        self.regression, self.kinds, features = None, None, 0
         if config.regression is not None:
             self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
             features = self.regression.feature_size
+            if config.kinds:
+                self.kinds = Kinds(config.kinds, self.regression.rank, config.field_shape)
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
 
     # ---- use -------------------------------------------------------------------------------------------------
@@ -153,13 +154,18 @@ class CDVAE(Scaled):
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
-        self.condition_ladder.start(xc)
+        components = None
+        if self.regression is not None and self.config.condition.tower == "linear":  # both read the same
+            rank = max(self.regression.rank, sum(self.config.condition.codes))
+            flat = xc.flatten(1)
+            components = principal_components(flat - flat.mean(0), rank)
+        self.condition_ladder.start(xc, components)
         if self.regression is not None:
             # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
-            xg = xg - self.regression.start(xc, xg)
+            xg = xg - self.regression.start(xc, xg, components)
         self.field_ladder.start(xg)
-        if self.kinds is not None:
-            self.kinds.start(xc, xg)
+        if self.kinds is not None and self.regression is not None:
+            self.kinds.start(self.regression.ridge(xc)[0], xg)
         if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
             codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])
             inputs = None
@@ -228,9 +234,10 @@ class CDVAE(Scaled):
         context = self._context(qc, features, xc, mean, seen)
         rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, context)
         rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
-        if self.tie.leaves_lower_layers:
-            for kl in qg.kl()[1:]:
-                rate_field = rate_field + self._spared(kl)
+        if self.tie.leaves_lower_layers and self.config.free_bits:
+            below = qg.kl()[1:]
+            top = rate_field + tie - torch.stack([torch.zeros_like(tie), *below]).sum(0)
+            rate_field = rate_field + torch.stack([self._spared(kl) for kl in (top, *below)]).sum(0)
         distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
         distortion_field = -self.field_ladder.decode(qg.codes, seen).log_prob(xg - mean)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
@@ -305,7 +312,9 @@ class CDVAE(Scaled):
         tower = self.field_ladder.tower
         if not isinstance(tower, ConvolutionalTower):
             return None
-        return tower.seen(xc, mean, None if self.kinds is None else self.kinds(xc))
+        if self.kinds is None or self.regression is None:
+            return tower.seen(xc, mean)
+        return tower.seen(xc, mean, self.kinds(self.regression.ridge(xc)[0]))
 
     def _regress(self, xc: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.regression is None:

@@ -164,8 +164,8 @@ class CDVAEConfig:
         condition_weight: weight of the condition's own ladder in the loss.
         warmup: heed the training loop's warm-up of rates and ties. A model set in closed form starts fitted:
             rates below their weight would only spoil it.
-        free_bits: nats a layer that the rate may keep for free: of the condition, and of the field's layers
-            below the top where the tie leaves them to the ladder's own prior.
+        free_bits: nats a layer that the rate may keep for free: of the condition, and of the field where the
+            tie leaves layers below the top to the ladder's own prior.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
         layer_temperatures: default temperature of every field code, top first; empty means 1.
         leading: draws vary in so many leading dimensions of the top code alone, unless told otherwise; those
@@ -218,6 +218,8 @@ class CDVAEConfig:
             raise ConfigError(f"tie.refine: needs a linear field tower, got {self.field.tower!r}")
         if self.kinds < 0 or (self.kinds and not self.field.sees):
             raise ConfigError(f"kinds: got {self.kinds}, expected 0, or more with field.sees=true")
+        if self.kinds and self.regression is None:
+            raise ConfigError("kinds: needs a regression, whose principal components it reads")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 

@@ -19,7 +19,9 @@ from coembed.model.gaussians import Gaussian, bounded_log_var
 from coembed.model.towers import LOG_VAR_BOUNDS, ResidualBlock
 
 Shape = tuple[int, int, int]
-_SURE = -3.1  # raw value of a log variance of -3
+# Of the top code: a mixture as its prior leaves its scale open, and then both grow without end.
+_FARTHEST, _TOP_LOG_VAR_BOUNDS = 3.0, (-8.0, 0.5)
+_SURE = -3.5  # raw value of a log variance of about -1.6 within these bounds
 
 
 class Path(list[Tensor]):
@@ -71,8 +73,7 @@ class ConvolutionalTower(nn.Module):
         self.prior_head = nn.ModuleList(_head(n, c) for n, c in zip(hidden[1:], codes[1:], strict=True))
         self.posterior_head = nn.ModuleList(_head(2 * n, c) for n, c in zip(hidden, codes, strict=True))
         with torch.no_grad():
-            # The top code says something from the start: a vague one grows in scale to be heard, without end
-            # where a mixture is its prior.
+            # The top code says something from the start, so that the tie learns from the start.
             self.posterior_head[0].bias[codes[0] :].fill_(_SURE)  # type: ignore[index, union-attr]
         self.put = nn.ModuleList(nn.Conv2d(c, n, 1) for n, c in zip(hidden, codes, strict=True))
         self.mix = nn.ModuleList(ResidualBlock(n, n, norm) for n in hidden)
@@ -104,7 +105,7 @@ class ConvolutionalTower(nn.Module):
         return maps if kinds is None else [*maps, kinds]
 
     def messages(self, x: Tensor, seen: list[Tensor] | None = None) -> list[Tensor]:
-        """The upward pass: hidden maps of x, one a code, coarse to fine."""
+        """The upward pass: hidden maps of x, coarse to fine; what they say is told beside the codes above."""
         return self.read(x, seen)
 
     def begin_at(self, layer: int, above: Tensor | None, seen: list[Tensor] | None) -> Tensor:
@@ -120,7 +121,11 @@ class ConvolutionalTower(nn.Module):
 
     def posterior(self, layer: int, h: Tensor, message: Tensor) -> Gaussian:
         """q(z_layer | x, codes above) from the hidden map before it and what the upward pass says there."""
-        return _gaussian(self.posterior_head[layer](torch.cat([h.expand_as(message), message], 1)))
+        values = self.posterior_head[layer](torch.cat([h.expand_as(message), message], 1))
+        if layer:
+            return _gaussian(values)
+        mean, raw = values.float().chunk(2, 1)
+        return Gaussian(_FARTHEST * torch.tanh(mean / _FARTHEST), bounded_log_var(raw, *_TOP_LOG_VAR_BOUNDS))
 
     def prior_at(self, layer: int, h: Tensor) -> Gaussian:
         """p(z_layer | codes above), for layer >= 1, from the hidden map before it."""

@@ -77,10 +77,15 @@ class LadderVAE(nn.Module):
         return [math.prod(s) for s in self.code_shapes]
 
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
-        """Closed-form starting values from standardised data, for towers that have them."""
+    def start(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> None:
+        """Closed-form starting values from standardised data, for towers that have them.
+
+        Args:
+            x: (n, c, h, w).
+            components: its ``principal_components``, at least as many as there are codes, if known.
+        """
         if isinstance(self.tower, LinearTower):
-            noise = self.tower.start(x)
+            noise = self.tower.start(x, components)
             if self.config.likelihood == "channel":
                 self.pixel_log_var.fill_(math.log(noise))
 

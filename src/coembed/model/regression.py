@@ -48,13 +48,25 @@ class Regression(nn.Module):
         self.no_unet_features = None if config.channels else nn.Linear(rank, config.features)
 
     @property
+    def rank(self) -> int:
+        """Number of principal components of the condition that are read."""
+        return self.basis.shape[1]
+
+    @property
     def feature_size(self) -> int:
         """Length of the vector of features."""
         return self.config.features + (self.patches.codes if self.patches is not None else 0)
 
     @torch.no_grad()
-    def start(self, condition: Tensor, field: Tensor) -> Tensor:
+    def start(
+        self, condition: Tensor, field: Tensor, components: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Ridge regressions in closed form (standardised data).
+
+        Args:
+            condition: (n, c, h, w).
+            field: (n, c, h, w).
+            components: the condition's ``principal_components``, at least ``rank``, if known.
 
         Returns:
             Their means for these conditions, (n, c, h, w): those of ``forward``, as long as the U-Net is zero.
@@ -62,7 +74,8 @@ class Regression(nn.Module):
         x, y = condition.flatten(1), field.flatten(1)
         self.centre.copy_(x.mean(0))
         x = x - self.centre
-        variance, basis = principal_components(x, self.basis.shape[1])
+        known = principal_components(x, self.rank) if components is None else components
+        variance, basis = known[0][: self.rank], known[1][:, : self.rank]
         self.basis.copy_(basis / (variance.sqrt() + 1e-6))
         codes, offset = x @ self.basis, y.mean(0)
         del x

@@ -22,7 +22,7 @@ LOG_VAR_BOUNDS = (-8.0, 4.0)
 
 
 class Tower(Protocol):
-    """What a ladder asks of its networks."""
+    """What a ladder asks of its networks; a convolutional tower has a way down of its own besides."""
 
     code_shapes: list[tuple[int, ...]]
 
@@ -112,8 +112,12 @@ class LinearTower(nn.Module):
         self.message_log_var = nn.Parameter(torch.full((rank,), 2 * math.log(config.sigma)))
 
     @torch.no_grad()
-    def start(self, x: Tensor) -> float:
+    def start(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> float:
         """Probabilistic principal components of x (batch, c, h, w) [Tipping and Bishop 1999].
+
+        Args:
+            x: (n, c, h, w).
+            components: its ``principal_components``, at least as many as there are codes, if known.
 
         Returns:
             The pixel noise's variance: the mean of the variances left out, at least ``sigma_floor`` squared, or
@@ -123,7 +127,8 @@ class LinearTower(nn.Module):
         size, rank = self.basis.shape
         self.offset.copy_(x.mean(0))
         x = x - self.offset
-        variance, basis = principal_components(x, rank)
+        known = principal_components(x, rank) if components is None else components
+        variance, basis = known[0][:rank], known[1][:, :rank]
         noise = self.config.sigma**2
         if rank < size:
             left = (x.square().mean(0).sum() - variance.sum()).item() / (size - rank)
