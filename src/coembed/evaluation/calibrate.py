@@ -146,11 +146,12 @@ class Judged:
     def cost(self, tolerance: float) -> float:
         """The energy score, and as many percent more as sharpness and spread are wrong: what is fitted.
 
-        ``energy (1 + tolerance (|log sharpness| + |log spread_skill|))``. The score hardly sees the noise of
-        fine layers: where it is flat it would take fields that are too smooth or too rough. What decides there
-        is worth ``tolerance`` of it, for each factor e.
+        ``energy (1 + tolerance (m(sharpness) + m(spread_skill)))`` with ``m(r) = min(|log r|, 1)``. The score
+        hardly sees the noise of fine layers: where it is flat it would take fields that are too smooth or too
+        rough. What decides there is worth ``tolerance`` of the score each, at most.
         """
-        wrong = sum(abs(math.log(min(max(r, 1e-3), 1e3))) for r in (self.sharpness, self.spread_skill))
+        marks = (self.sharpness, self.spread_skill)
+        wrong = sum(min(abs(math.log(max(mark, 1e-3))), 1.0) for mark in marks)
         return self.energy * (1 + tolerance * wrong)
 
 
