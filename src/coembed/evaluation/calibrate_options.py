@@ -36,9 +36,9 @@ class CalibrateConfig:
     samples: int = 16
     """Samples a pair while fitting; the score is fair, so that more only steady it."""
     tolerance: float = 0.01
-    """How much of the energy score, as a fraction, may be given for samples as sharp as real fields, and as much
-    for samples as wide as their errors: all of it where they are wrong by a factor e or more, less where by less.
-    0: the score alone."""
+    """How much of the energy score, as a fraction, may be given for samples as sharp as real fields, and as
+    much for samples as wide as their errors: all of it where they are wrong by a factor e or more, less where
+    by less. 0: the score alone."""
     seed: int = 0
     """Of every random draw."""
     threads: int = 0
