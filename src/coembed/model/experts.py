@@ -18,6 +18,8 @@ from coembed.errors import ModelError
 
 _ROWS = 16_384  # more hardly change the regressions, and cost in proportion
 _LEAST_VARIANCE = 1e-5
+_LEAD = 16  # distances in many white dimensions say nothing
+_MEANS_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,24 @@ class Experts:
     variance: Tensor
     share: Tensor
     log_likelihood: float
+
+
+def grouped(codes: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """k-means of codes (n, dim) by their leading dimensions, from ``count`` of them.
+
+    Returns:
+    """k-means of codes (n, dim) by their leading dimensions, which starts at ``count`` of them.
+    """
+    centres = codes[torch.randperm(len(codes), generator=generator)[:count]].clone()
+    lead = min(_LEAD, codes.shape[1])
+    nearest = torch.zeros(len(codes), dtype=torch.int64)
+    for _ in range(_MEANS_ROUNDS):
+        nearest = torch.cdist(codes[:, :lead], centres[:, :lead]).argmin(1)
+        for k in range(len(centres)):
+            members = codes[nearest == k]
+            if len(members):
+                centres[k] = members.mean(0)
+    return centres, nearest
 
 
 @torch.no_grad()

@@ -10,12 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from coembed.model.experts import fit_experts
+from coembed.model.experts import fit_experts, grouped
 from coembed.model.towers import full_precision, principal_components
 
 _INPUTS = 128  # principal components of the condition that a regression reads, at most
 _OUTPUTS = 64  # principal components of the field that it predicts, at most
-_ROUNDS = 20
 
 
 class Kinds(nn.Module):
@@ -52,7 +51,7 @@ class Kinds(nn.Module):
         scale = variance.sqrt().clamp(min=1e-6)
         self.fields.copy_((directions * scale).T)
         codes = y @ (directions / scale)
-        nearest = _nearest_centres(codes, self.count)
+        _, nearest = grouped(codes, self.count, torch.Generator().manual_seed(0))
         found = fit_experts(components[:, : self.weight.shape[1]], codes, nearest)
         self.weight[: len(found.bias)].copy_(found.weight)
         self.bias[: len(found.bias)].copy_(found.bias)
@@ -63,17 +62,3 @@ class Kinds(nn.Module):
             known = components[:, : self.weight.shape[1]].float()
             codes = torch.einsum("bi,kio->bko", known, self.weight) + self.bias
             return (codes @ self.fields + self.offset).view(len(known), -1, *self.shape[1:])
-
-
-def _nearest_centres(codes: Tensor, count: int) -> Tensor:
-    """Which of ``count`` k-means centres of the leading codes every row is nearest to, (n,)."""
-    lead = codes[:, :16]  # distances in many white dimensions say nothing
-    centres = lead[torch.randperm(len(lead), generator=torch.Generator().manual_seed(0))[:count]].clone()
-    nearest = torch.cdist(lead, centres).argmin(1)
-    for _ in range(_ROUNDS):
-        for k in range(len(centres)):
-            members = lead[nearest == k]
-            if len(members):
-                centres[k] = members.mean(0)
-        nearest = torch.cdist(lead, centres).argmin(1)
-    return nearest

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.model.config import TieConfig
-from coembed.model.experts import fit_experts
+from coembed.model.experts import fit_experts, grouped
 from coembed.model.gaussians import Gaussian, Mixture, bounded_log_var
 from coembed.model.ladder import Inference, LadderVAE
 from coembed.model.tie import Tie, TieContext
@@ -141,15 +141,7 @@ class MixtureTie(Tie):
 
         With ``experts``, regressions on the codes of the ``condition`` (n, size) begin at the centres.
         """
-        picks = torch.randperm(len(codes), generator=generator)[: self.config.components]
-        centres = codes[picks].clone()
-        lead = min(16, codes.shape[1])  # distances in many white dimensions say nothing
-        for _ in range(20):
-            nearest = torch.cdist(codes[:, :lead], centres[:, :lead]).argmin(1)
-            for k in range(len(centres)):
-                members = codes[nearest == k]
-                if len(members):
-                    centres[k] = members.mean(0)
+        centres, nearest = grouped(codes, self.config.components, generator)
         self.mean.bias[: centres.numel()].copy_(centres.flatten())
         share = torch.bincount(nearest, minlength=len(centres)).clamp(min=1) / len(codes)
         self.logits.bias[: len(share)].copy_(share.log())
