@@ -109,7 +109,8 @@ def test_a_draw_is_that_of_the_seed_whatever_else_is_drawn(cdvae):
     more = predict_motion(photo.pixels, n=last + 1, seed=3, draws=last + 1, model=cdvae)  # every draw
     by_draw = {m.draw: m.low for m in more}
     for m in found:
-        assert (by_draw[m.draw] == m.low).all()
+        # Up to rounding: a processor may multiply many rows in another order than few.
+        np.testing.assert_allclose(by_draw[m.draw], m.low, rtol=1e-4, atol=1e-5)
 
 
 def test_draws_beyond_the_range_of_the_task_are_brought_back():
