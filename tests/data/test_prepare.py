@@ -175,9 +175,15 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, photos, monkeypatch, 
     src = photos(64)
     (tmp_path / "slow_task_xyz.py").write_text(_SLOW_TASK)
     (tmp_path / "go.py").write_text(_RUN)
-    slow = {**os.environ, "SECONDS_A_PHOTO": "0.3"}  # the signal comes before the end on a busy machine, too
+    slow = {**os.environ, "SECONDS_A_PHOTO": "0.1"}  # the signal comes before the end on a busy machine, too
     process = subprocess.Popen(
-        [sys.executable, "go.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=slow
+        [sys.executable, "go.py"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=slow,
+        # Tests that run in the background inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     notes = tmp_path / "out/train/.preparing"
     deadline = time.monotonic() + 60
