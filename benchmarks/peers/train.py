@@ -26,9 +26,8 @@ from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.fit import denormals_flushed
 from coembed.training.interrupt import Interrupt
-from coembed.training.precision import bfloat16_gain
 from coembed.training.schedule import learning_rate
-from coembed.training.step import make_optimizer
+from coembed.training.step import autocast, make_optimizer
 from coembed.training.trainable import Pairs
 from peers.peer import Peer
 
@@ -128,7 +127,7 @@ def train_peer(
             fraction = course.seconds / seconds
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, fraction)
-            losses += _step(peer, optimizer, batches, generators, course, fraction, flips)
+            losses += _step(peer, optimizer, batches, config, generators, course, fraction, flips)
             course.step, course.images = course.step + 1, course.images + batches.size
             ema.update(peer, batches.size, course.images)  # type: ignore[arg-type]
             course.seconds += time.process_time() - begun
@@ -191,6 +190,7 @@ def _step(
     peer: Peer,
     optimizer: torch.optim.Optimizer,
     batches: Batches,
+    config: TrainConfig,
     generators: dict[str, torch.Generator],
     course: Course,
     fraction: float,
@@ -199,7 +199,7 @@ def _step(
     """One step of training; its loss, or nothing if it was skipped."""
     condition, field = batches.get(batches.rows(course.step), generators["flips"] if flips else None)
     condition, field = peer.standard(condition, "condition"), peer.standard(field, "field")
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_gain(torch.device("cpu")) > 1):
+    with autocast(config, torch.device("cpu")):
         losses = peer.loss(condition, field, generator=generators["noise"], fraction=fraction).float()
     if losses.shape != (len(condition),):
         raise TypeError(f"{type(peer).__name__}.loss: shape {tuple(losses.shape)}, expected {len(condition)},")

@@ -88,9 +88,10 @@ def test_every_presets_encoders_feel_guidance(name, form):
     g = torch.Generator().manual_seed(0)
     condition, field = torch.rand(8, *shape, generator=g), torch.rand(8, *shape, generator=g)
     model.initialise(condition, field)
-    with torch.no_grad():  # codes that all start at zero are told apart by the bound's first step
-        for p in model.parameters():
-            p.add_(0.01 * torch.randn(p.shape, generator=g))
+    if name == "conv":  # its codes all start at zero: the bound's first step tells them apart
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(0.01 * torch.randn(p.shape, generator=g))
     table = torch.randn(1, 8, 6, generator=g).numpy()
     config = GuidanceConfig(weight=1.0, form=form, temperature=1.0)
     guide = Guide(config, Targets(table, table, table[0, 0]), model.code_scales())

@@ -16,6 +16,7 @@ from coembed.model.cdvae import CDVAE
 from coembed.model.convolutional import Path
 from coembed.model.draws import hold
 from coembed.model.gaussians import Gaussian, Mixture
+from coembed.model.tie import seen_rows
 from coembed.model.ties import FlowTie, MixtureTie, TieContext
 from coembed.sampling import Streams
 
@@ -46,7 +47,7 @@ class Given:
         xc = model._standardise(condition, "condition")
         mean, features = model._regress(xc)
         codes = None if model._sampled_condition else model.condition_ladder.infer(xc, None).codes
-        return cls(model, xc, mean, features, codes, model.look(xc, mean))
+        return cls(model, xc, mean, features, codes, model._look(xc, mean))
 
     def __len__(self) -> int:
         return len(self.condition)
@@ -93,8 +94,7 @@ class Given:
         self, codes: list[Tensor], index: Tensor, pixels: Tensor, temperature: float = 1.0
     ) -> Tensor:
         """Standardised fields (rows, c, h, w) at given codes; ``pixels`` is noise, for models that draw it."""
-        seen = None if self.seen is None else [m[index] for m in self.seen]
-        decoded = self.model.field_ladder.decode(codes, seen)
+        decoded = self.model.field_ladder.decode(codes, seen_rows(self.seen, index))
         residual = decoded.mean
         if self.model.config.decode == "draw":
             residual = decoded.sample(temperature * pixels.view_as(residual))

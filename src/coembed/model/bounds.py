@@ -95,7 +95,7 @@ def log_weights(
     for_field: list[Tensor] = []
     for_condition: list[Tensor] = []
     elbo: list[Tensor] = []
-    maps = model.look(xc, mean)
+    maps = model._look(xc, mean)
     for k in range(particles):
         qc = model.condition_ladder.infer(xc, noise)
         context = model._context(qc, features, xc, mean, maps)

@@ -103,7 +103,7 @@ class CDVAE(Scaled):
             xc = self._standardise(condition, "condition")
             mean, features = self._regress(xc)
             fixed = None if self._sampled_condition else self.condition_ladder.infer(xc, None).codes
-            seen = self.look(xc, mean)
+            seen = self._look(xc, mean)
             rows = max(1, _CHUNK_VALUES // (max(1, batch) * self.config.field_size))
             parts = []
             for start in range(0, n, rows):
@@ -124,7 +124,7 @@ class CDVAE(Scaled):
         self.eval()
         try:
             xc, xg, mean, _ = self._inputs(condition, field)
-            seen = self.look(xc, mean)
+            seen = self._look(xc, mean)
             inference = self.field_ladder.infer(xg - mean, None, seen=seen)
             return self._natural(self.field_ladder.decode(inference.codes, seen).mean + mean)
         finally:
@@ -207,7 +207,7 @@ class CDVAE(Scaled):
         try:
             xc, xg, mean, _ = self._inputs(condition, field)
             qc = self.condition_ladder.infer(xc, None)
-            qg = self.field_ladder.infer(xg - mean, None, seen=self.look(xc, mean))
+            qg = self.field_ladder.infer(xg - mean, None, seen=self._look(xc, mean))
             return [q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors]
         finally:
             self.train(was_training)
@@ -229,15 +229,15 @@ class CDVAE(Scaled):
         xc, xg, mean, features = self._inputs(condition, field)
         noise = noise_from(generator, xc.device)
         qc = self.condition_ladder.infer(xc, noise)
-        seen = self.look(xc, mean)
+        seen = self._look(xc, mean)
         qg = self.field_ladder.infer(xg - mean, noise, seen=seen)
         context = self._context(qc, features, xc, mean, seen)
         rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, context)
         rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
         if self.tie.leaves_lower_layers and self.config.free_bits:
             below = qg.kl()[1:]
-            top = rate_field + tie - torch.stack([torch.zeros_like(tie), *below]).sum(0)
-            rate_field = rate_field + torch.stack([self._spared(kl) for kl in (top, *below)]).sum(0)
+            top = rate_field + tie - sum(below)
+            rate_field = rate_field + sum(self._spared(kl) for kl in (top, *below))
         distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(xc)
         distortion_field = -self.field_ladder.decode(qg.codes, seen).log_prob(xg - mean)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
@@ -265,7 +265,7 @@ class CDVAE(Scaled):
         """
         xc, xg, mean, features = self._inputs(condition, field)
         noise = noise_from(generator, xc.device)
-        seen = self.look(xc, mean)
+        seen = self._look(xc, mean)
         qc = self.condition_ladder.infer(xc, noise)
         qg = self.field_ladder.infer(xg - mean, noise, seen=seen)
         found: dict[str, float | list[float]] = {}
@@ -307,7 +307,7 @@ class CDVAE(Scaled):
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
         return xc, xg, *self._regress(xc)
 
-    def look(self, xc: Tensor, mean: Tensor) -> list[Tensor] | None:
+    def _look(self, xc: Tensor, mean: Tensor) -> list[Tensor] | None:
         """What the field's ladder sees of standardised conditions and of the regression's fields for them."""
         tower = self.field_ladder.tower
         if not isinstance(tower, ConvolutionalTower):

@@ -25,7 +25,7 @@ def encode_fields(
     """
     xc, xg, mean, _ = model._inputs(condition, field)
     ladder = model.field_ladder
-    inference = ladder.infer(xg - mean, noise_from(generator, xc.device), seen=model.look(xc, mean))
+    inference = ladder.infer(xg - mean, noise_from(generator, xc.device), seen=model._look(xc, mean))
     return [code.flatten(1) for code in inference.codes]
 
 
@@ -40,6 +40,6 @@ def draw_field_codes(model: CDVAE, condition: Tensor, *, generator: torch.Genera
     xc = model._standardise(condition, "condition")
     mean, features = model._regress(xc)
     noise, ladder = noise_from(generator, xc.device), model.field_ladder
-    context = model._context(model.condition_ladder.infer(xc, noise), features, xc, mean, model.look(xc, mean))
+    context = model._context(model.condition_ladder.infer(xc, noise), features, xc, mean, model._look(xc, mean))
     drawn = model.tie.draw(ladder, context, noise((len(xc), model.tie.noise_size)), [1.0] * ladder.layers)
     return [code.flatten(1) for code in drawn]

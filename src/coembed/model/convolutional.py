@@ -51,7 +51,7 @@ class ConvolutionalTower(nn.Module):
 
     def __init__(self, config: LadderConfig, shape: Shape, sight: Shape | None = None, kinds: int = 0):
         super().__init__()
-        self.config, self.shape, self.sight = config, shape, sight
+        self.config, self.shape = config, shape
         channels, height, width = shape
         for m in config.maps:
             if height % m or width % m:

@@ -92,7 +92,7 @@ def scored_draws(
         noise = torch.randn(n * len(xc), model._noise_size, generator=generator, device=generator.device)
         noise = hold(model, noise.to(xc.device), model.config.leading)
         index = torch.arange(len(xc), device=xc.device).repeat(n)
-        seen = model.look(xc, mean)
+        seen = model._look(xc, mean)
         fields = drawn(model, xc, mean, features, fixed, seen, noise, index, model._temperatures(1.0))
         return _within(model, fields).view(n, len(xc), *model.config.field_shape), truth
     finally:

@@ -103,7 +103,7 @@ class LadderVAE(nn.Module):
             x: (batch, c, h, w), standardised.
             noise: gives standard normals; None takes the means.
             at: codes from elsewhere, to be judged in place of codes drawn here.
-            seen: what the tower sees of the condition of x (``CDVAE.look``).
+            seen: what the tower sees of the condition of x (``CDVAE._look``).
         """
         if isinstance(self.tower, ConvolutionalTower):
             return self._descend(self.tower, x, noise, at, seen)
@@ -161,16 +161,11 @@ class LadderVAE(nn.Module):
         """p(z_layer | codes above): N(0, I) at the top; ``like`` gives its shape."""
         if layer == 0:
             return Gaussian.standard(like)
-        if isinstance(self.tower, ConvolutionalTower):
-            return self.tower.prior(layer, above, seen=seen)
-        return self.tower.prior(layer, above)  # type: ignore[operator]
+        return self.tower.prior(layer, above, seen=seen)  # type: ignore[operator]
 
     def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> Gaussian:
         """p(x | codes) over pixels, variances bounded below by the config's floor (eq. 12)."""
-        if isinstance(self.tower, ConvolutionalTower):
-            mean, raw = self.tower.decode(codes, seen)
-        else:
-            mean, raw = self.tower.decode(codes)  # type: ignore[operator]
+        mean, raw = self.tower.decode(codes, seen)  # type: ignore[operator]
         low = 2 * math.log(self.config.sigma_floor)
         if raw is not None:
             return Gaussian(mean, bounded_log_var(raw, low, 4.0))

@@ -70,12 +70,14 @@ def _convolutional(condition: Shape, field: Shape) -> CDVAEConfig:
         sees=True,
         norm="layer",
     )
-    default = _default(condition, field)
-    tie = TieConfig("mixture", "top", components=12, features=True)
-    assert default.regression is not None
-    known = dataclasses.replace(default.regression, channels=0)
     return dataclasses.replace(
-        default, field=ladder, tie=tie, regression=known, kinds=12, warmup=True, free_bits=2.0
+        _default(condition, field),
+        field=ladder,
+        tie=TieConfig("mixture", "top", components=12, features=True),
+        regression=_regression(condition, channels=0),
+        kinds=12,
+        warmup=True,
+        free_bits=2.0,
     )
 
 
@@ -107,12 +109,14 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
             detail=0 if unet else 256,
             dropout=0.1,
         ),
-        regression=RegressionConfig(
-            channels=32 if unet else 0, dropout=0.1, patches=192 if fit_in(condition) else 0
-        ),
+        regression=_regression(condition, channels=32 if unet else 0),
         condition_code="mean",
         warmup=False,
     )
+
+
+def _regression(condition: Shape, channels: int) -> RegressionConfig:
+    return RegressionConfig(channels=channels, dropout=0.1, patches=192 if fit_in(condition) else 0)
 
 
 PRESETS: dict[str, Callable[[Shape, Shape], CDVAEConfig]] = {

@@ -46,8 +46,13 @@ class TieContext:
         """The context of other examples, chosen and repeated by ``index``."""
         pick = lambda t: None if t is None else t[index]  # noqa: E731
         codes = [c[index] for c in self.codes]
-        seen = None if self.seen is None else [m[index] for m in self.seen]
+        seen = seen_rows(self.seen, index)
         return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean), seen)
+
+
+def seen_rows(seen: list[Tensor] | None, index: Tensor) -> list[Tensor] | None:
+    """What is seen of other examples, chosen and repeated by ``index``; None where nothing is seen."""
+    return None if seen is None else [maps[index] for maps in seen]
 
 
 class Tie(nn.Module):

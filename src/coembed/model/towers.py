@@ -30,11 +30,18 @@ class Tower(Protocol):
         """The upward pass: one Gaussian a code, coarse to fine."""
         ...
 
-    def prior(self, layer: int, above: list[Tensor], *, inference: bool = False) -> Gaussian:
-        """p(z_layer | codes above), for layer >= 1."""
+    def prior(
+        self,
+        layer: int,
+        above: list[Tensor],
+        *,
+        inference: bool = False,
+        seen: list[Tensor] | None = None,
+    ) -> Gaussian:
+        """p(z_layer | codes above), for layer >= 1; ``seen``: what a tower with sight sees of the condition."""
         ...
 
-    def decode(self, codes: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
         """Pixel mean (batch, c, h, w) and raw log variance of that shape, or None."""
         ...
 
@@ -75,14 +82,23 @@ class FullyConnectedTower(nn.Module):
                 h = mean
         return found[::-1]
 
-    def prior(self, layer: int, above: list[Tensor], *, inference: bool = False) -> Gaussian:
+    def prior(
+        self,
+        layer: int,
+        above: list[Tensor],
+        *,
+        inference: bool = False,
+        seen: list[Tensor] | None = None,
+    ) -> Gaussian:
         """p(z_i | z_{i+1}) (eq. 13-14); inference has nets of its own when they are not shared."""
+        del seen
         nets = self.down_inference if inference and self.down_inference is not None else self.down
         mean, raw = nets[layer - 1](above[-1]).float().chunk(2, -1)
         return Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS))
 
-    def decode(self, codes: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
         """Pixels depend on z_1 alone (eq. 12)."""
+        del seen
         out = self.out(codes[-1]).float()
         if self.config.likelihood == "pixel":
             mean, raw = out.chunk(2, -1)
@@ -154,13 +170,21 @@ class LinearTower(nn.Module):
         with full_precision(image):
             return (image.flatten(1) @ self.basis[:, part]) * torch.exp(-self.log_scale[part])
 
-    def prior(self, layer: int, above: list[Tensor], *, inference: bool = False) -> Gaussian:
+    def prior(
+        self,
+        layer: int,
+        above: list[Tensor],
+        *,
+        inference: bool = False,
+        seen: list[Tensor] | None = None,
+    ) -> Gaussian:
         """N(0, I): principal components are uncorrelated. What depends on what is the tie's to learn."""
-        del inference
+        del inference, seen
         return Gaussian.standard(above[0].new_zeros(len(above[0]), self.config.codes[layer]))
 
-    def decode(self, codes: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
         """Mean of the pixels from every code."""
+        del seen
         flat = torch.cat(codes, -1) * torch.exp(self.log_scale)
         with full_precision(flat):
             return (self.offset + flat @ self.basis.T).view(-1, *self.shape), None
