@@ -1,6 +1,6 @@
 """The quality table: simple samplers and models on the first 1,000 validation photos, 100 samples each.
 
-    python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...]
+    python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...] [NAME=FOLDER:calibrated ...]
 
 Writes ``results/quality-TASK.json`` and ``.md``, of the pairs' task. Every sampler's scores are kept in
 ``--cache`` as soon as it is done, so an interrupted run goes on where it stopped, and a new model costs its own
@@ -37,7 +37,7 @@ from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import Evaluation, summaries
 from coembed.evaluation.table import markdown_comparison, markdown_table
-from coembed.hub import load_pretrained
+from coembed.hub import CALIBRATED, load_pretrained
 from coembed.sampling import Sampler, Streams
 
 UNCLIPPED = "linear-Gaussian, unclipped"
@@ -137,6 +137,7 @@ def _samplers(
             hashlib.sha256((loaded.folder / f).read_bytes()).hexdigest()
             for f in ("config.json", "model.safetensors")
         ]
+        hashes += [CALIBRATED] * folder.endswith(CALIBRATED)  # the same files, drawn in another way
         yield name, "-".join(hashes), lambda model=loaded.model: model
 
 

@@ -72,7 +72,8 @@ class BatchConfig:
     between: tuple[int, int] | None = None
     """Two draws of the seed, as the page numbers them: the n versions are steps from the one to the other."""
     model: str = ""
-    """A bundled model, a model or run folder, or a hub id owner/name."""
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
     out: Path | None = None
     """Folder of the results; out/NAME OF THE PHOTO by default."""
     format: Literal["keep", "jpg", "png"] = "keep"
@@ -110,7 +111,8 @@ class ResaturateConfig(BatchConfig):
     """Makes n natural, different versions of each photo, at the photo's own size: other saturations."""
 
     model: str = "resaturation"
-    """A bundled model, a model or run folder, or a hub id owner/name."""
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
 
     made: ClassVar[str] = "resaturated"
     of_task: ClassVar[str | None] = "resaturation"
@@ -121,7 +123,8 @@ class RelightConfig(BatchConfig):
     """Makes n natural, different versions of each photo, at the photo's own size: in other light."""
 
     model: str = "relighting"
-    """A bundled model, a model or run folder, or a hub id owner/name."""
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
 
     made: ClassVar[str] = "relit"
     of_task: ClassVar[str | None] = "relighting"

@@ -5,6 +5,8 @@ Nothing is pickled. A folder is loaded whole and exactly, or refused with an err
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ FORMAT = "coembed-model"
 VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 BUNDLED = Path(__file__).parent / "weights"
+CALIBRATED = ":calibrated"
+"""Ends the name of a model that shall draw at its calibrated temperatures."""
 
 Dtype = Literal["float32", "float16"]
 
@@ -109,21 +113,46 @@ def from_pretrained(name_or_folder: str | Path) -> CDVAE:
     """Loads a model: a bundled name (``"resaturation"``), a folder, or a hub id (``"owner/name"``).
 
     A run folder of ``coembed train`` works too: its ``model/`` is taken. A bundled name goes before a
-    folder of the same name; write ``./resaturation`` for the folder.
+    folder of the same name; write ``./resaturation`` for the folder. With ``:calibrated`` after the name
+    (``"resaturation:calibrated"``) the model draws as was fitted on held-out pairs, not in its own way.
 
     Raises:
-        ModelError: nothing of that name, or files that are damaged, incomplete or of another version.
+        ModelError: nothing of that name, files that are damaged, incomplete or of another version, or a model
+            that was never calibrated where that is asked for.
     """
     return load_pretrained(name_or_folder).model
 
 
 def load_pretrained(name_or_folder: str | Path) -> Pretrained:
     """Like ``from_pretrained``, and says the task and the folder, too."""
-    folder = find_model(name_or_folder)
+    name = str(name_or_folder)
+    calibrated = name.endswith(CALIBRATED)
+    folder = find_model(name.removesuffix(CALIBRATED) if calibrated else name_or_folder)
     header = read_header(folder)
     model = _build(header, folder / CONFIG_FILE)
     _fill(model, folder / WEIGHTS_FILE)
+    if calibrated:
+        model = calibrated_draws(model, name)
     return Pretrained(model.eval(), header.task, folder)
+
+
+def calibrated_draws(model: Any, name: str = "model") -> Any:
+    """The same model, weights shared, that draws in all dimensions at its calibrated temperatures.
+
+    Raises:
+        ModelError: a model without such temperatures; ``name`` is what it is called.
+    """
+    found = getattr(model.config, "calibrated", ())
+    if not found:
+        raise ModelError(f"{name}: has no calibrated temperatures; `coembed calibrate --beside` fits them")
+    return with_draws(model, layer_temperatures=found, leading=0)
+
+
+def with_draws(model: Any, **changes: Any) -> Any:
+    """The same model, weights shared and unchanged, with other values in its config of how it draws."""
+    other = copy.copy(model)
+    other.config = dataclasses.replace(model.config, **changes)
+    return other
 
 
 def find_model(name_or_folder: str | Path) -> Path:

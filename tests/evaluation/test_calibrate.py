@@ -12,7 +12,7 @@ from coembed.evaluation.calibrate import Judged, fit_temperatures, halves, judge
 from coembed.evaluation.calibrate_options import CalibrateConfig
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import difference
-from coembed.hub import from_pretrained, save_pretrained
+from coembed.hub import from_pretrained, save_pretrained, with_draws
 from coembed.model.cdvae import CDVAE
 from coembed.model.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.training.batches import Subset
@@ -61,6 +61,24 @@ def test_a_wrong_spread_is_found_and_mended(folder, capsys, tolerance, near):
     assert sorted(p.name for p in folder.iterdir()) == ["model", "out", "pairs"]
     with pytest.raises(ConfigError, match=r"out: .* is there already, expected a new or empty folder"):
         run_calibrate(config)
+
+
+def test_beside_keeps_the_models_own_way_to_draw(folder):
+    own = from_pretrained(folder / "model")
+    smooth = with_draws(own, layer_temperatures=(1.2, 0.0), leading=2)
+    save_pretrained(smooth, folder / "smooth", task="toys", card="# Toys\n")
+    with pytest.raises(ModelError, match=r"smooth:calibrated: has no calibrated temperatures"):
+        from_pretrained(f"{folder / 'smooth'}:calibrated")
+    paths = (str(folder / name) for name in ("smooth", "pairs", "out"))
+    found = run_calibrate(CalibrateConfig(*paths, samples=8, beside=True))
+    assert found.after == pytest.approx((1.0, 1.0), abs=0.25)
+    written = from_pretrained(folder / "out")
+    assert written.config == dataclasses.replace(smooth.config, calibrated=found.after)
+    calibrated = from_pretrained(f"{folder / 'out'}:calibrated")
+    condition = torch.rand(3, 1, 8, 8)
+    wanted = with_draws(own, layer_temperatures=found.after).sample(condition, 4, generator=0)
+    assert torch.equal(calibrated.sample(condition, 4, generator=0), wanted)
+    assert not torch.equal(written.sample(condition, 4, generator=0), wanted)
 
 
 def test_the_search_ends_at_the_least_score_and_asks_for_none_twice():

@@ -8,8 +8,6 @@ spread, and coverage alone would be content with noise. Where the score is flat,
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 import shutil
 import tempfile
@@ -28,6 +26,7 @@ from coembed.evaluation.calibration import spread_and_skill
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.metrics import multiscale_energy_score, sharpness
 from coembed.evaluation.report import SCALES, Evaluation, difference
+from coembed.hub import load_pretrained, with_draws
 from coembed.sampling import Streams
 from coembed.training.batches import Subset
 
@@ -43,7 +42,7 @@ class Calibrated:
 
     Attributes:
         before: temperatures that the model had, one a layer of codes, top first.
-        after: temperatures that it has now.
+        after: temperatures that were fitted: its own now, or those beside its own.
         scores: scores of both on pairs that were not fitted on, before and after.
         folder: of the model written.
     """
@@ -62,8 +61,6 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
         DataError: no such pairs, of another shape, or fewer than two scenes.
         ConfigError: an output folder that is not empty.
     """
-    from coembed.hub import load_pretrained
-
     out = Path(config.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"out: {out} is there already, expected a new or empty folder")
@@ -73,14 +70,18 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     model, store = loaded.model, open_pairs(config.pairs, config.split)
     before = _own(model, config.run)
     fitted_on, judged_on = halves(store, config.limit)
+    free, start = model, before
+    if config.beside:
+        free = with_draws(model, leading=0)
+        start = tuple(model.config.calibrated) or (1.0,) * len(before)
     after = fit_temperatures(
-        lambda t: judge(model, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
-        before,
+        lambda t: judge(free, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
+        start,
     )
     layer = store.index.field
     scores = [
         evaluate(
-            with_temperatures(model, temperatures),
+            tempered,
             judged_on,
             name=name,
             limit=len(judged_on),
@@ -88,13 +89,14 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
             seed=config.seed + 1,
             clip=(layer.low, layer.high),
         )
-        for name, temperatures in (("before", before), ("after", after))
+        for name, tempered in (("before", model), ("after", with_draws(free, layer_temperatures=after)))
     ]
     found = Calibrated(before, after, (scores[0], scores[1]), out)
     said = report(found, config, len(fitted_on))
     card = loaded.folder / "README.md"
     known = card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {loaded.task}"
-    write_whole(with_temperatures(model, after), out, task=loaded.task, card=f"{known}\n\n{said}\n")
+    written = with_draws(model, **{"calibrated" if config.beside else "layer_temperatures": after})
+    write_whole(written, out, task=loaded.task, card=f"{known}\n\n{said}\n")
     print(said)
     print(f"\nWritten: {out}")
     return found
@@ -158,7 +160,7 @@ class Judged:
 @torch.no_grad()
 def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
     """Judges a model at these temperatures, with the same noise for all of them."""
-    tempered, energy = with_temperatures(model, temperatures), 0.0
+    tempered, energy = with_draws(model, layer_temperatures=temperatures), 0.0
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)
@@ -186,24 +188,20 @@ def halves(store: PairStore, limit: int) -> tuple[Subset, Subset]:
     return Subset(store, rows[groups % 2 == 0]), Subset(store, rows[groups % 2 == 1])
 
 
-def with_temperatures(model: Any, temperatures: tuple[float, ...]) -> Any:
-    """The same model, weights shared and unchanged, with other temperatures."""
-    other = copy.copy(model)
-    other.config = dataclasses.replace(model.config, layer_temperatures=temperatures)
-    return other
-
-
 def report(found: Calibrated, config: CalibrateConfig, fitted: int) -> str:
     """Markdown: what was fitted on what, and the scores before and after."""
     before, after = found.scores
     apart = difference(after, before, "multiscale_energy")
     one, other = before.summary(), after.summary()
+    kept = ""
+    if config.beside:
+        kept = "They are for draws in all dimensions, with `:calibrated` after the name; its own stay. "
     lines = [
         "## Calibration\n",
-        f"Temperatures of the codes, top first: {list(found.after)}; before: {list(found.before)}. Fitted by "
-        f"the energy score of {config.samples} samples for each of {fitted} pairs ({config.split}, of the last "
-        f"{config.limit}), tolerance {config.tolerance:g} for sharpness and spread; the scores are of "
-        f"{before.conditions} others of those.\n",
+        f"Temperatures of the codes, top first: {list(found.after)}; before: {list(found.before)}. "
+        f"{kept}Fitted by the energy score of {config.samples} samples for each of {fitted} pairs "
+        f"({config.split}, of the last {config.limit}), tolerance {config.tolerance:g} for sharpness and "
+        f"spread; the scores are of {before.conditions} others of those.\n",
         "| |" + "|".join(f" {key} " for key in _SHOWN) + "|",
         "|---" * (len(_SHOWN) + 1) + "|",
     ]

@@ -35,6 +35,9 @@ class CalibrateConfig:
     """Most pairs to use, taken from the end: `coembed evaluate` takes them from the front."""
     samples: int = 16
     """Samples a pair while fitting; the score is fair, so that more only steady it."""
+    beside: bool = False
+    """Keep the model's own way to draw, and write what is fitted beside it, for draws in all dimensions: they
+    are made where the model is named with ":calibrated" after its name."""
     tolerance: float = 0.01
     """How much of the energy score, as a fraction, may be given for samples as sharp as real fields, and as
     much for samples as wide as their errors: all of it where they are wrong by a factor e or more, less where

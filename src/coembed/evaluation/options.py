@@ -19,7 +19,8 @@ class EvaluateConfig:
     """
 
     run: tyro.conf.Positional[str]
-    """A run's folder, a model's folder, or the name of a model (for example resaturation)."""
+    """A run's folder, a model's folder, or the name of a model (for example resaturation, or
+    resaturation:calibrated for its calibrated draws)."""
     pairs: str
     """Folder of pairs, as `coembed prepare` writes it."""
     split: Literal["train", "val"] = "val"

@@ -170,6 +170,9 @@ class CDVAEConfig:
         layer_temperatures: default temperature of every field code, top first; empty means 1.
         leading: draws vary in so many leading dimensions of the top code alone, unless told otherwise; those
             after stay where the component has them. Smooth fields, and the best best-of-n. 0: in all.
+        calibrated: temperatures of the same kind for draws in all dimensions that are as wide and as sharp as
+            held-out fields, beside the model's own way to draw (``coembed calibrate --beside``); empty: not
+            fitted.
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
@@ -190,6 +193,7 @@ class CDVAEConfig:
     decode: Literal["mean", "draw"] = "mean"
     layer_temperatures: tuple[float, ...] = ()
     leading: int = 0
+    calibrated: tuple[float, ...] = ()
     clip: tuple[float, float] | None = None
     field_scale: float = 0.0
     kinds: int = 0
@@ -201,10 +205,10 @@ class CDVAEConfig:
             if len(shape) != 3 or min(shape) < 1:
                 raise ConfigError(f"{name}: got {shape}, expected (channels, height, width)")
         layers = len(self.field.codes)
-        if self.layer_temperatures and len(self.layer_temperatures) != layers:
-            raise ConfigError(
-                f"layer_temperatures: got {len(self.layer_temperatures)}, expected one a code: {layers}"
-            )
+        for name in ("layer_temperatures", "calibrated"):
+            given = getattr(self, name)
+            if given and len(given) != layers:
+                raise ConfigError(f"{name}: got {len(given)}, expected one a code: {layers}")
         if self.leading < 0:
             raise ConfigError(f"leading: got {self.leading}, expected 0 or more")
         if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:
