@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coembed.config import read_json
-from coembed.hub import WEIGHTS_FILE, load_pretrained, save_pretrained
+from coembed.hub import CALIBRATED, WEIGHTS_FILE, load_pretrained, save_pretrained
 
 LARGEST_MB = 12
 ABOUT = {
@@ -60,7 +60,17 @@ ABOUT = {
     ),
 }
 """What a card says of each task: what is drawn, about the data, and the limits."""
-ROWS = ("energy", "best_3", "best_10", "best_30", "best_100", "coverage_90", "spread_skill", "crps")
+ROWS = (
+    "energy",
+    "best_3",
+    "best_10",
+    "best_30",
+    "best_100",
+    "coverage_90",
+    "spread_skill",
+    "sharpness",
+    "crps",
+)
 
 
 def main() -> None:
@@ -93,7 +103,17 @@ def drawing(config: Any) -> str:
     """How draws differ from the density that was learned, in words."""
     temperatures = " and ".join(f"{t:g}" for t in config.layer_temperatures) or "1"
     where = f", in the {config.leading} leading dimensions of the top code alone" if config.leading else ""
-    return f"temperature {temperatures} for the top code and the next{where}"
+    said = f"temperature {temperatures} for the codes, top first{where}"
+    if not config.calibrated:
+        return said
+    fitted = " and ".join(f"{t:g}" for t in config.calibrated)
+    return f"{said}. With `{CALIBRATED}` after its name: {fitted}, in all dimensions, fitted on held-out pairs"
+
+
+def _called(name: str, *, first: bool) -> str:
+    if name.endswith(CALIBRATED):
+        return f"this model, `{CALIBRATED}`"
+    return "this model" if first else name
 
 
 def card(
@@ -112,7 +132,7 @@ def card(
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
     head = "| sampler | " + " | ".join(keys) + " |\n|---|" + "---|" * len(keys)
     lines = [
-        f"| {s['name'] if k else 'this model'} | "
+        f"| {_called(s['name'], first=k == 0)} | "
         + " | ".join(f"{s['summary'][key]['value']:.4g}" for key in keys)
         + " |"
         for k, s in enumerate(samplers)

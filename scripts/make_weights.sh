@@ -52,7 +52,13 @@ start=$(date +%s)
     # Of the codes, what carries least goes, so that the weights stay below 12 MB; a colour condition takes room.
     model=$work/trimmed
     python scripts/trim_weights.py "$work/run" "$model" --codes "$keep" --rank "$rank"
-    coembed evaluate "$model" --pairs "$work/pairs" --limit 1000 --baselines --json "$work/evaluation.json"
+    # Its own draws are for pictures; calibrated ones, as wide and as sharp as held-out fields, are kept beside.
+    if [ ! -e "$work/calibrated/config.json" ]; then
+        coembed calibrate "$model" --pairs "$work/pairs" --out "$work/calibrated" --beside --threads 1
+    fi
+    model=$work/calibrated
+    coembed evaluate "$model" --against "$model:calibrated" --pairs "$work/pairs" --limit 1000 --baselines \
+        --json "$work/evaluation.json"
     python scripts/bundle_weights.py "$work/run" "$work/evaluation.json" "$dest" --model "$model" --data "${DATA:-$layout}"
     echo "make weights of $task took $((($(date +%s) - start) / 60)) minutes"
 } 2>&1 | tee -a "$work/make_weights.log"
