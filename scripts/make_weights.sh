@@ -12,9 +12,10 @@ set -euo pipefail
 task=${1:-}
 source=${2:-}
 case "$task" in
-    resaturation) layout=coco holds=train2014 keep=896 rank=256 ;;
-    relighting) layout=coco holds=train2014 keep=256 rank=160 ;;
-    motion) layout=ucf101 holds=UCF-101 keep=768 rank=256 ;;
+    resaturation) layout=coco holds=train2014 keep=896 rank=256 leading=8 highest=1.3 fitted_on=600 ;;
+    relighting) layout=coco holds=train2014 keep=256 rank=160 leading=6 highest=1.2 fitted_on=600 ;;
+    # So few scenes are held out that half of all of them serve to calibrate.
+    motion) layout=ucf101 holds=UCF-101 keep=768 rank=256 leading=5 highest=1.1 fitted_on=1750 ;;
     *) layout= holds= rank= ;;
 esac
 if [ -z "$layout" ] || [ ! -d "$source/$holds" ]; then
@@ -25,9 +26,8 @@ shift 2
 # The recipes of the bundled weights; what is given on the command line replaces them.
 if [ $# -eq 0 ]; then
     case "$task" in
-        resaturation) set -- --epochs 8 --minutes 11 --clock cpu --threads 1 --model 'layer_temperatures=[1.1,0.5]' ;;
-        # Smooth light: draws vary in six dimensions, a little more than learned.
-        relighting) set -- --epochs 8 --minutes 11 --clock cpu --threads 1 --model leading=6 'layer_temperatures=[1.2,0.0]' ;;
+        resaturation) set -- --epochs 8 --minutes 30 --clock cpu --threads 1 ;;
+        relighting) set -- --epochs 8 --minutes 25 --clock cpu --threads 1 ;;
         # Few scenes and heavy tails: no U-Net but a small one for the mixture's features, much dropout, and a
         # scale above which motion counts as its logarithm.
         motion) set -- --minutes 15 --threads 1 --batch-size 256 --model regression.patches=0 regression.ridge=10 \
@@ -50,11 +50,13 @@ start=$(date +%s)
         coembed train --pairs "$work/pairs" --out "$work/run" "$@" ${resume[@]+"${resume[@]}"}
     fi
     # Of the codes, what carries least goes, so that the weights stay below 12 MB; a colour condition takes room.
-    model=$work/trimmed
-    python scripts/trim_weights.py "$work/run" "$model" --codes "$keep" --rank "$rank"
-    # Its own draws are for pictures; calibrated ones, as wide and as sharp as held-out fields, are kept beside.
+    # Its own draws are for pictures: smooth changes, in few dimensions and a little more than learned. Those that are
+    # as wide and as sharp as held-out fields are kept beside.
+    python scripts/trim_weights.py "$work/run" "$work/trimmed" --codes "$keep" --rank "$rank" \
+        --leading "$leading" --temperatures "$highest" 0
     if [ ! -e "$work/calibrated/config.json" ]; then
-        coembed calibrate "$model" --pairs "$work/pairs" --out "$work/calibrated" --beside --threads 1
+        coembed calibrate "$work/trimmed" --pairs "$work/pairs" --out "$work/calibrated" --beside \
+            --limit "$fitted_on" --threads 1
     fi
     model=$work/calibrated
     coembed evaluate "$model" --against "$model:calibrated" --pairs "$work/pairs" --limit 1000 --baselines \

@@ -1,9 +1,10 @@
 """A trained model of linear towers with fewer codes and a smaller regression: what is last in order goes.
 
-    python scripts/trim_weights.py RUN DEST --codes 512 --rank 192
+    python scripts/trim_weights.py RUN DEST --codes 512 --rank 192 [--leading 8 --temperatures 1.25 0]
 
 Codes and components are ordered by variance, so what is cut off is what carries least. The variance of the cut
-codes goes to the pixel noise, which keeps the density honest. Measure the result: it is another model.
+codes goes to the pixel noise, which keeps the density honest. Measure the result: it is another model. How it
+draws is set here, too, if said.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from coembed.hub import load_pretrained, save_pretrained
+from coembed.hub import load_pretrained, save_pretrained, with_draws
 from coembed.model.cdvae import CDVAE
 
 
@@ -26,9 +27,16 @@ def main() -> None:
     parser.add_argument("dest", type=Path)
     parser.add_argument("--codes", type=int, required=True, help="codes of the field to keep, in all")
     parser.add_argument("--rank", type=int, required=True, help="components that the regression keeps")
+    parser.add_argument("--leading", type=int, help="dimensions of the top code that draws vary in")
+    parser.add_argument("--temperatures", type=float, nargs="+", help="of the field's codes, top first")
     options = parser.parse_args()
     loaded = load_pretrained(options.run)
-    save_pretrained(trimmed(loaded.model, options.codes, options.rank), options.dest, task=loaded.task)
+    model = trimmed(loaded.model, options.codes, options.rank)
+    if options.leading is not None:
+        model = with_draws(model, leading=options.leading)
+    if options.temperatures is not None:
+        model = with_draws(model, layer_temperatures=tuple(options.temperatures))
+    save_pretrained(model, options.dest, task=loaded.task)
     print(options.dest)
 
 

@@ -65,7 +65,7 @@ def _convolutional(condition: Shape, field: Shape) -> CDVAEConfig:
     ladder = LadderConfig(
         tower="conv",
         codes=(16, 8, 4, 2),
-        hidden=(144, 144, 96, 48),
+        hidden=(96, 96, 64, 32),
         maps=(math.gcd(*field[1:]), 8, 4, 2),
         sees=True,
         norm="layer",
