@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # `peers` and `machine` lie there
 
@@ -29,13 +31,24 @@ from coembed.data.shards import open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import BEST_OF, Evaluation
-from coembed.hub import load_pretrained, with_draws
-from coembed.sampling import Sampler
+from coembed.hub import load_pretrained
+from coembed.sampling import Sampler, Streams
 from coembed.training.batches import Subset
 
 NEIGHBOURS, GAUSSIAN = "nearest, smoothed 1 px", "linear-Gaussian"
-_QUIET = ((12, 1.2), (8, 1.25), (4, 1.3), (3, 1.5))  # leading dimensions that draws vary in, and temperatures
+_LEADING = 8
 _FROM = 1000  # pairs that the ones scored are spread over
+
+
+class Leading:
+    """Draws that vary in few leading dimensions of the top code."""
+
+    def __init__(self, model: Any, leading: int):
+        self.model, self.leading = model, leading
+
+    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
+        """(n, batch, c, h, w)."""
+        return self.model.sample(condition, n, generator=generator, leading=self.leading)
 
 
 def main() -> None:
@@ -49,7 +62,6 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_pretrained(arguments.run).model
-    layers = model.field_ladder.layers
     train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
     field, chosen = val.index.field, Subset(val, spread(min(_FROM, len(val)), arguments.limit))
     count = len(chosen)
@@ -58,13 +70,10 @@ def main() -> None:
         NEIGHBOURS: simple[NEIGHBOURS],
         f"{NEIGHBOURS}, covering": Covering(simple[NEIGHBOURS]),
         f"{GAUSSIAN}, covering": Covering(simple[GAUSSIAN]),
-        "default": with_draws(model, layer_temperatures=(), leading=0),  # as it learned
+        "default": model,
+        f"default, {_LEADING} leading dimensions": Leading(model, _LEADING),
+        "default, covering": Covering(model),
     }
-    for leading, temperature in _QUIET:
-        rows[f"default, {leading} leading dimensions at {temperature:g}, no fine noise"] = with_draws(
-            model, layer_temperatures=(temperature, *[0.0] * (layers - 1)), leading=leading
-        )
-    rows["default, covering"] = Covering(rows["default"])
     found: dict[str, Evaluation] = {}
     for name, sampler in rows.items():
         with Progress(name, count, unit="photos") as progress:
