@@ -31,6 +31,7 @@ from coembed.data.shards import open_pairs
 from coembed.edit import load_model
 from coembed.evaluation.metrics import crps, energy_score
 from coembed.model.cdvae import CDVAE
+from coembed.model.draws import with_draws
 from coembed.sampling import Streams
 
 SEED, PART, MORE = 0, 10, 20
@@ -85,11 +86,8 @@ def _scores(
     model: CDVAE, condition: Tensor, field: Tensor, rows: list[int], n: int
 ) -> dict[str, list[dict[str, float]]]:
     """Scores of every photo of a part, by whose field it is and the way of sampling."""
-    learned = CDVAE(
-        dataclasses.replace(model.config, layer_temperatures=(), leading=0, clip=None, decode="draw")
-    )
-    learned.load_state_dict(model.state_dict())
-    own = learned.eval().sample(condition, 1, generator=Streams(SEED + 1, rows))[0]
+    learned = with_draws(model, layer_temperatures=(), leading=0, clip=None, decode="draw")
+    own = learned.sample(condition, 1, generator=Streams(SEED + 1, rows))[0]
     mask = torch.zeros(len(rows), 1, *field.shape[-2:])
     height, width = field.shape[-2] // 2, field.shape[-1] // 2
     for i, row in enumerate(rows):

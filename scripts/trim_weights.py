@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from coembed.hub import load_pretrained, save_pretrained, with_draws
+from coembed.hub import load_pretrained, save_pretrained
 from coembed.model.cdvae import CDVAE
+from coembed.model.draws import with_draws
 
 
 def main() -> None:

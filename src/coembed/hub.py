@@ -5,8 +5,6 @@ Nothing is pickled. A folder is loaded whole and exactly, or refused with an err
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,27 +130,18 @@ def load_pretrained(name_or_folder: str | Path) -> Pretrained:
     model = _build(header, folder / CONFIG_FILE)
     _fill(model, folder / WEIGHTS_FILE)
     if calibrated:
-        model = calibrated_draws(model, name)
+        model = _calibrated(model, name)
     return Pretrained(model.eval(), header.task, folder)
 
 
-def calibrated_draws(model: Any, name: str = "model") -> Any:
-    """The same model, weights shared, that draws in all dimensions at its calibrated temperatures.
+def _calibrated(model: Any, name: str) -> Any:
+    """The model as it draws at its calibrated temperatures; ``name`` is what it is called."""
+    from coembed.model.draws import with_draws
 
-    Raises:
-        ModelError: a model without such temperatures; ``name`` is what it is called.
-    """
     found = getattr(model.config, "calibrated", ())
     if not found:
         raise ModelError(f"{name}: has no calibrated temperatures; `coembed calibrate --beside` fits them")
     return with_draws(model, layer_temperatures=found, leading=0)
-
-
-def with_draws(model: Any, **changes: Any) -> Any:
-    """The same model, weights shared and unchanged, with other values in its config of how it draws."""
-    other = copy.copy(model)
-    other.config = dataclasses.replace(model.config, **changes)
-    return other
 
 
 def find_model(name_or_folder: str | Path) -> Path:

@@ -12,9 +12,10 @@ from coembed.evaluation.calibrate import Judged, fit_temperatures, halves, judge
 from coembed.evaluation.calibrate_options import CalibrateConfig
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.report import difference
-from coembed.hub import from_pretrained, save_pretrained, with_draws
+from coembed.hub import from_pretrained, save_pretrained
 from coembed.model.cdvae import CDVAE
 from coembed.model.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.model.draws import with_draws
 from coembed.training.batches import Subset
 
 

@@ -26,7 +26,8 @@ from coembed.evaluation.calibration import spread_and_skill
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.metrics import multiscale_energy_score, sharpness
 from coembed.evaluation.report import SCALES, Evaluation, difference
-from coembed.hub import load_pretrained, with_draws
+from coembed.hub import load_pretrained
+from coembed.model.draws import with_draws
 from coembed.sampling import Streams
 from coembed.training.batches import Subset
 

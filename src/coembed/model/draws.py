@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,13 @@ from coembed.model.tie import TieContext
 
 if TYPE_CHECKING:
     from coembed.model.cdvae import CDVAE
+
+
+def with_draws(model: Any, **changes: Any) -> Any:
+    """The same model, weights shared and unchanged, with other values in its config of how it draws."""
+    other = copy.copy(model)
+    other.config = dataclasses.replace(model.config, **changes)
+    return other
 
 
 def drawn(
