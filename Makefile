@@ -14,9 +14,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 # The three tasks on bundled photos; each folder has a page of its own.
 demo: $(STAMP)
-	$(VENV)/bin/coembed resaturate src/coembed/assets/coast.jpg --out out/demo/resaturated
-	$(VENV)/bin/coembed relight src/coembed/assets/suitcases.jpg --out out/demo/relit
-	$(VENV)/bin/coembed motion src/coembed/assets/horses.jpg --out out/demo/motion
+	$(VENV)/bin/coembed resaturate examples/coast.jpg --out out/demo/resaturated
+	$(VENV)/bin/coembed relight examples/suitcases.jpg --out out/demo/relit
+	$(VENV)/bin/coembed motion examples/horses.jpg --out out/demo/motion
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2

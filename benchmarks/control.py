@@ -7,7 +7,7 @@ scored, so an interrupted run goes on where it stopped.
 
 Photo i reveals quarter i mod 4 of its frame. Four ways to sample the rest: without the hint; plain draws that
 agree best with it (of twenty times as many), which needs no code space; the model's posterior
-(``coembed.control``); and the same in some doubt of the model, as photos are edited.
+(``coembed.editing.steering``); and the same in some doubt of the model, as photos are edited.
 The same is done with fields that the model itself drew (temperature 1, all dimensions, pixel noise), where the
 truth comes from the model: what is wrong there is the inference's, not the model's.
 """
@@ -24,15 +24,15 @@ import torch
 from machine import describe
 from torch import Tensor
 
-from coembed.config import read_json, write_json
-from coembed.control.hint import Hint, sample_hint
-from coembed.control.photos import DOUBT
-from coembed.data.shards import open_pairs
-from coembed.edit import load_model
+from coembed.data.store.store import open_pairs
+from coembed.editing.api import load_model
+from coembed.editing.steering.controls import DOUBT
+from coembed.editing.steering.inpaint import Hint, sample_hint
 from coembed.evaluation.metrics import crps, energy_score
-from coembed.model.cdvae import CDVAE
-from coembed.model.draws import with_draws
-from coembed.sampling import Streams
+from coembed.models.cdvae.draws import with_draws
+from coembed.models.cdvae.model import CDVAE
+from coembed.numerics.random import Streams
+from coembed.serialization import read_json, write_json
 
 SEED, PART, MORE = 0, 10, 20
 SCORES = ("rmse", "energy", "crps", "spread", "coverage_90", "seconds")

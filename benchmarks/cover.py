@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # `peers` and `machine
 from machine import describe
 from peers.rows import Whole
 
-from coembed.baselines.simple import SIMPLE
-from coembed.config import to_dict, write_bytes, write_json
-from coembed.control.cover import Covering
-from coembed.data.progress import Progress
+from coembed.cli.output.progress import Progress
 from coembed.data.rows import spread
-from coembed.data.shards import open_pairs
+from coembed.data.store.store import open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import BEST_OF, Evaluation
-from coembed.hub import load_pretrained
-from coembed.sampling import Sampler, Streams
+from coembed.evaluation.results import BEST_OF, Evaluation
+from coembed.models.baselines.simple import SIMPLE
+from coembed.models.covering import Covering
+from coembed.models.pretrained import load_pretrained
+from coembed.numerics.random import Sampler, Streams
+from coembed.serialization import to_dict, write_bytes, write_json
 from coembed.training.batches import Subset
 
 NEIGHBOURS, GAUSSIAN = "nearest, smoothed 1 px", "linear-Gaussian"

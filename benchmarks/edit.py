@@ -28,15 +28,15 @@ _WARM = """
 import json, resource, sys, time
 from pathlib import Path
 import coembed
-from coembed.batch import RelightConfig, ResaturateConfig, run_batch
-from coembed.edit import load_model
+from coembed.cli.edit import RelightConfig, ResaturateConfig, run_batch
+from coembed.editing.api import load_model
 photo, out, model, runs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 times = {"files": [], "python": []}
 config = {"resaturate": ResaturateConfig, "relight": RelightConfig}[sys.argv[5]]
 edit = getattr(coembed, sys.argv[5])
 loaded = load_model(model, config.of_task)
-import coembed.edit
-coembed.edit.load_model = lambda *_: loaded
+import coembed.editing.api
+coembed.editing.api.load_model = lambda *_: loaded
 for run in range(runs + 1):
     start = time.perf_counter()
     run_batch(config((photo,), model=model, out=out))
@@ -55,9 +55,7 @@ def make_photo(path: Path, width: int = 4000, height: int = 3000) -> None:
     import cv2
     import numpy as np
 
-    import coembed
-
-    source = Path(coembed.__file__).parent / "assets" / "coast.jpg"
+    source = HERE.parent / "examples" / "coast.jpg"
     large = cv2.resize(cv2.imread(str(source)), (width, height), interpolation=cv2.INTER_CUBIC).astype(
         np.float32
     )

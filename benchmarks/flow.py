@@ -20,10 +20,17 @@ import machine
 import numpy as np
 from PIL import Image
 
-from coembed.config import write_json
-from coembed.imaging.flow import METHODS, chain, end_point_error, estimate, forward_backward_error, validity
-from coembed.imaging.flow_files import read_flo
+from coembed.imaging.flow.estimate import (
+    METHODS,
+    chain,
+    end_point_error,
+    estimate,
+    forward_backward_error,
+    validity,
+)
+from coembed.imaging.flow.files import read_flo
 from coembed.imaging.resize import area_average
+from coembed.serialization import write_json
 
 CELLS = (32, 32)  # the grid that fields are learnt on
 STEPS = 12  # frames after the first in a made sequence

@@ -1,13 +1,14 @@
-"""A record of what the package computes, to hold a change of its structure against: same numbers, or say where not.
+"""A record of what the package computes, to hold a change of its structure against.
 
     python benchmarks/golden.py make BEFORE      # in the tree as it was
     python benchmarks/golden.py make AFTER       # in the tree as it is
     python benchmarks/golden.py compare BEFORE AFTER
 
-``make`` runs the command line on small made-up photos, clips and arrays, and a few functions on the bundled models; every
-file they write is kept. ``compare`` says of every file whether it is the same to the byte, the same numbers, the same to
-rounding (with the largest relative difference), or not the same. Clock times, versions and pages are left out.
-It goes through the command line and the public names alone, so it outlives moves of modules. About three minutes on a core.
+``make`` runs the command line on small made-up photos, clips and arrays, and a few functions on bundled models;
+every file they write is kept. ``compare`` says of every file whether it is the same to the byte, the same
+numbers, the same to rounding (with the largest relative difference), or not the same. What is left out: clock
+times, versions, the commit, pages and figures, which show it, and how a config is written. It goes through the
+command line and the public names alone, so it outlives moves of modules. About a minute on a core.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import argparse
 import csv
 import io
 import json
-import os
 import runpy
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,31 +33,30 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ASSETS = REPOSITORY / "src" / "coembed" / "assets"
+EXAMPLES = REPOSITORY / "examples"
 ROUNDING = 1e-4  # relative to the largest magnitude in a file
-NOT_COMPARED = {".html", ".log", ".md", ".tex", ".txt", ".svg"}  # words, which may change
-CLOCK = ("second", "minute", "time", "speed", "rate_per", "version", "cpu", "machine", "memory", "created", "torch")
-TRAIN = ("--images", "256", "--batch-size", "16", "--threads", "1", "--validate-every", "128", "--log-every", "64")
-PRESETS = (
-    ("default", ()),
-    ("default-flow", ("--model", "tie.kind=flow", "tie.layers=top")),
-    ("default-experts", ("--model", "tie.experts=true")),
-    ("default-draw", ("--model", "decode=draw", "condition_code=sample", "tie.layers=all", "tie.refine=0")),
-    ("default-guided", ("--guidance.weight", "1.0", "--scores.fraction", "0.5")),
-    ("conv", ()),
-    ("conv-contrastive", ("--guidance.weight", "1.0", "--guidance.form", "contrastive")),
-    ("paper-shallow", ()),
-    ("paper-gauss", ("--guidance.weight", "1.0")),
-    ("paper-mdn4", ()),
-    ("paper-mdn12", ()),
-    ("cvae", ()),
-    ("cvae-plus", ()),
-    ("regression", ()),
-    ("nearest", ()),
-    ("nearest-features", ()),
-    ("random", ()),
-    ("linear-gaussian", ()),
-)
+WORDS = {".html", ".log", ".md", ".tex", ".txt", ".svg"}  # which may change
+NOT_COMPARED = {"config.json", "sampling.json", "run.json", "figures"}  # files and folders of these names
+CLOCK = ["second", "minute", "time", "speed", "version", "cpu", "machine", "memory", "created", "torch"]
+CLOCK += ["commit"]
+TRAIN = "--images 256 --batch-size 16 --threads 1 --validate-every 128 --log-every 64"
+PRESETS = {  # name of the run: preset and options
+    "default": "default",
+    "default-flow": "default --model tie.kind=flow tie.layers=top",
+    "default-experts": "default --model tie.experts=true",
+    "default-draw": "default --model decode=draw condition_code=sample tie.layers=all tie.refine=0",
+    "default-guided": "default --guidance.weight 1.0 --scores.fraction 0.5",
+    "conv": "conv",
+    "conv-contrastive": "conv --guidance.weight 1.0 --guidance.form contrastive",
+    "paper-gauss": "paper-gauss --guidance.weight 1.0",
+}
+PRESETS |= {
+    name: name
+    for name in (
+        *("paper-shallow", "paper-mdn4", "paper-mdn12", "cvae", "cvae-plus", "regression"),
+        *("nearest", "nearest-features", "random", "linear-gaussian"),
+    )
+}
 
 
 def make(out: Path) -> None:
@@ -112,7 +112,9 @@ def make_inputs() -> None:
 
 def picture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: smooth colours, a few boxes, a little noise."""
-    smooth = cv2.resize(random.random((3, 4, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(
+        random.random((3, 4, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
     for _ in range(4):
         x, y = random.integers(0, width - 24), random.integers(0, height - 18)
         smooth[y : y + 18, x : x + 24] = 0.7 * random.random(3) + 0.3 * smooth[y : y + 18, x : x + 24]
@@ -133,76 +135,75 @@ def write_clip(random: np.random.Generator, path: Path) -> None:
 
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     """What is run, in order, each with a name."""
-    prepare = ("--workers", "1")
-    yield command("prepare", "coco", "coco", "pairs", "--size", "16", "--views", "2", *prepare)
-    yield command("prepare", "folder", "photos", "lights", "--task", "relighting", "--size", "8", *prepare)
-    yield command("prepare", "pairs", "own-pairs", "--condition", "own/depth", "--field", "own/flow", *prepare)
-    yield command("prepare", "ucf101", "ucf", "motions", "--size", "8", "--samples", "6", *prepare)
-    yield command("prepare", "video", "ucf/UCF-101/Run", "videos", "--size", "8", "--val-fraction", "0", *prepare)
-    yield command("embed", "--pairs", "pairs", "--out", "embed.csv")
-    yield command("embed", "--pairs", "motions", "--out", "embed.png")
-    for name, options in PRESETS:
-        run = ("train", "--pairs", "pairs", "--out", f"runs/{name}", "--preset", name_of(name), *TRAIN)
-        yield command(*run, *options)
+    one = "--workers 1"
+    yield command(f"prepare coco coco pairs --size 16 --views 2 {one}")
+    yield command(f"prepare folder photos lights --task relighting --size 8 {one}")
+    yield command(f"prepare pairs own-pairs --condition own/depth --field own/flow {one}")
+    yield command(f"prepare ucf101 ucf motions --size 8 --samples 6 {one}")
+    yield command(f"prepare video ucf/UCF-101/Run videos --size 8 --val-fraction 0 {one}")
+    yield command("embed --pairs pairs --out embed.csv")
+    yield command("embed --pairs motions --out embed.png")
+    for name, options in PRESETS.items():
+        yield command(f"train --pairs pairs --out runs/{name} {TRAIN} --preset {options}")
     for name in ("default", "paper-gauss"):
-        run = ("train", "--pairs", "motions", "--out", f"runs/motion-{name}", "--preset", name, *TRAIN)
-        yield command(*run)
-    yield command("train", "--pairs", "own-pairs", "--out", "runs/own", *TRAIN)
+        yield command(f"train --pairs motions --out runs/motion-{name} {TRAIN} --preset {name}")
+    yield command(f"train --pairs own-pairs --out runs/own {TRAIN}")
     yield from evaluations()
     yield from edits()
-    yield "models", bundled_models
-
-
-def name_of(run: str) -> str:
-    """The preset that a run is of."""
-    return run.split("-")[0] if run.startswith(("default", "conv")) else run
+    yield "models", models
 
 
 def evaluations() -> Iterator[tuple[str, Callable[[], object]]]:
     """Scores, temperatures and the paper's tables."""
-    score = ("--pairs", "pairs", "--limit", "8", "--samples", "12", "--threads", "1")
-    for name, _ in PRESETS:
-        more = ("--baselines", "--intervals", "--against", "runs/conv") if name == "default" else ()
-        more += () if name.startswith("nearest") else ("--particles", "3")
-        yield command("evaluate", f"runs/{name}", *score, "--scores", "full", *more, "--json", f"scores/{name}.json")
-    fit = ("--pairs", "pairs", "--limit", "12", "--samples", "4", "--threads", "1")
-    yield command("calibrate", "runs/default", *fit, "--out", "calibrated")
-    yield command("calibrate", "runs/default", *fit, "--out", "beside", "--beside", "--tolerance", "0.5")
-    yield command("evaluate", "beside:calibrated", *score, "--json", "scores/beside.json")
-    few = ("--samples", "8", "--photos", "2", "--limit", "6", "--threads", "1", "--minutes", "1")
-    methods = ("random", "linear-gaussian", "nearest-features")  # what is not trained by the clock
-    yield command("reproduce", "--pairs", "pairs", "--out", "report", *few, "--methods", *methods)
+    score = "--pairs pairs --limit 8 --samples 12 --threads 1"
+    for name in PRESETS:
+        beside = "--baselines --intervals --against runs/conv" if name == "default" else ""
+        density = "" if name.startswith("nearest") else "--particles 3"
+        options = f"{score} --scores full {beside} {density}"
+        yield command(f"evaluate runs/{name} {options} --json scores/{name}.json")
+    fit = "calibrate runs/default --pairs pairs --limit 12 --samples 4 --threads 1"
+    yield command(f"{fit} --out calibrated")
+    yield command(f"{fit} --out beside --beside --tolerance 0.5")
+    yield command(f"evaluate beside:calibrated {score} --json scores/beside.json")
+    few = "--samples 8 --photos 2 --limit 6 --threads 1 --minutes 1"
+    methods = "random linear-gaussian nearest-features"  # those that are not trained by the clock
+    yield command(f"reproduce --pairs pairs --out report {few} --methods {methods}")
 
 
 def edits() -> Iterator[tuple[str, Callable[[], object]]]:
     """Photos and motions, every way to steer them."""
-    coast, suitcases, horses = (str(ASSETS / f"{name}.jpg") for name in ("coast", "suitcases", "horses"))
-    yield "retouched", lambda: retouch(coast)
-    small = ("resaturate", "small/coast.png", "--format", "png", "-n", "3")
-    yield command(*small, "--out", "edits/plain", "--all", "--strength", "0.7", "--temperature", "0.8")
-    yield command(*small, "--out", "edits/typical")
-    yield command(*small, "--out", "edits/spread", "--pick", "spread", "--model", "resaturation:calibrated")
-    yield command(*small, "--out", "edits/like", "--like", suitcases, "--closeness", "0.5")
-    yield command(*small, "--out", "edits/hint", "--hint", "small/retouched.png", "--mask", "small/mask.png")
-    yield command(*small, "--out", "edits/keep", "--keep", "small/mask.png", "--like", suitcases)
-    yield command(*small, "--out", "edits/between", "--between", "1", "5")
+    yield "retouch", retouch
+    photo, like, keep = (
+        "resaturate small/coast.png --format png -n 3",
+        "--like small/suitcases.jpg",
+        "--keep small/mask.png",
+    )
+    yield command(f"{photo} --out edits/plain --all --strength 0.7 --temperature 0.8")
+    yield command(f"{photo} --out edits/typical")
+    yield command(f"{photo} --out edits/spread --pick spread --model resaturation:calibrated")
+    yield command(f"{photo} --out edits/like {like} --closeness 0.5")
+    yield command(f"{photo} --out edits/hint --hint small/retouched.png --mask small/mask.png")
+    yield command(f"{photo} --out edits/keep {keep} {like}")
+    yield command(f"{photo} --out edits/between --between 1 5")
     for run in ("conv", "paper-gauss"):
-        yield command(*small, "--out", f"edits/{run}-keep", "--keep", "small/mask.png", "--model", f"runs/{run}")
-        yield command(*small, "--out", f"edits/{run}-between", "--between", "0", "3", "--model", f"runs/{run}")
-        yield command(*small, "--out", f"edits/{run}-like", "--like", suitcases, "--model", f"runs/{run}")
-    yield command(*small, "--out", "edits/nearest", "--model", "runs/nearest", "--all")
-    yield command("relight", suitcases, "--out", "edits/relit", "--format", "png", "-n", "2")
-    yield command("relight", "small/coast.png", "--out", "edits/relit-keep", "--keep", "small/mask.png")
-    yield command("edit", "small/coast.png", "--model", "runs/cvae", "--out", "edits/cvae", "-n", "2")
-    yield command("motion", horses, "--out", "edits/motion", "-n", "3", "--draws", "40", "--animation-frames", "4")
-    yield command("motion", "small/coast.png", "--model", "runs/motion-default", "--out", "edits/motion-own")
-    yield command("upsample", "low.npy", "--guide", "small/coast.png", "--out", "upsampled.npy")
+        yield command(f"{photo} --out edits/{run}-keep {keep} --model runs/{run}")
+        yield command(f"{photo} --out edits/{run}-between --between 0 3 --model runs/{run}")
+        yield command(f"{photo} --out edits/{run}-like {like} --model runs/{run}")
+    yield command(f"{photo} --out edits/nearest --model runs/nearest --all")
+    yield command("relight small/suitcases.jpg --out edits/relit --format png -n 2")
+    yield command(f"relight small/coast.png --out edits/relit-keep {keep}")
+    yield command("edit small/coast.png --model runs/cvae --out edits/cvae -n 2")
+    yield command("motion small/horses.jpg --out edits/motion -n 3 --draws 40 --animation-frames 4")
+    yield command("motion small/coast.png --model runs/motion-default --out edits/motion-own")
+    yield command("upsample low.npy --guide small/coast.png --out upsampled.npy")
 
 
-def retouch(photo: str) -> None:
-    """A small copy of a photo, one with more colour, and a mask of its left half."""
+def retouch() -> None:
+    """Two of the example photos, a small copy of a third, one with more colour, and a mask of its left half."""
     Path("small").mkdir()
-    image = Image.open(photo).convert("RGB").resize((200, 150))
+    for name in ("suitcases.jpg", "horses.jpg"):
+        shutil.copy(EXAMPLES / name, f"small/{name}")
+    image = Image.open(EXAMPLES / "coast.jpg").convert("RGB").resize((200, 150))
     image.save("small/coast.png")
     pixels = np.asarray(image, np.float32)
     gray = pixels.max(2, keepdims=True)
@@ -212,17 +213,18 @@ def retouch(photo: str) -> None:
     Image.fromarray(mask).save("small/mask.png")
 
 
-def bundled_models() -> None:
-    """Samples, reconstructions, bounds and losses of the bundled models and of those trained here."""
+def models() -> None:
+    """Samples, reconstructions, bounds and losses of the bundled models and of some that were trained here."""
     import coembed
 
-    names = ("resaturation", "relighting", "motion")
-    for name in (*names, *(f"{n}:calibrated" for n in names), "runs/conv", "runs/paper-mdn4", "runs/default-flow"):
+    bundled = ("resaturation", "relighting", "motion")
+    own = (f"runs/{name}" for name in ("conv", "paper-mdn4", "default-flow", "default-draw"))
+    Path("models").mkdir()
+    for name in (*bundled, *(f"{name}:calibrated" for name in bundled), *own):
         model = coembed.from_pretrained(name)
         random = torch.Generator().manual_seed(0)
-        config = model.config
-        condition = torch.rand(3, *config.condition_shape, generator=random)
-        field = torch.rand(3, *config.field_shape, generator=random)
+        condition = torch.rand(3, *model.config.condition_shape, generator=random)
+        field = torch.rand(3, *model.config.field_shape, generator=random)
         found = {
             "sample": model.sample(condition, 5, generator=7),
             "cooler": model.sample(condition, 3, generator=7, temperature=0.5),
@@ -234,43 +236,42 @@ def bundled_models() -> None:
             found[bound] = getattr(model, bound)(condition, field, particles=3, generator=generator)
         parts = model.loss(condition, field, generator=torch.Generator().manual_seed(2))
         found |= {f"loss.{key}": value.detach() for key, value in parts.items()}
-        Path("models").mkdir(exist_ok=True)
         arrays = {key: np.ascontiguousarray(value.numpy()) for key, value in found.items()}
         save_file(arrays, f"models/{name.replace('/', '-').replace(':', '-')}.safetensors")
 
 
-def command(*arguments: str) -> tuple[str, Callable[[], object]]:
+def command(line: str) -> tuple[str, Callable[[], object]]:
     """A step: the ``coembed`` command with these arguments, in this process."""
+    arguments = line.split()
 
     def run() -> None:
         for option in ("--out", "--json"):
             if option in arguments:
                 Path(arguments[arguments.index(option) + 1]).parent.mkdir(parents=True, exist_ok=True)
-        said = io.StringIO()
-        before = sys.argv
+        said, before = io.StringIO(), sys.argv
         sys.argv = ["coembed", *arguments]
         try:
             with redirect_stdout(said), redirect_stderr(said):
                 runpy.run_module("coembed", run_name="__main__")
-            status = 0
         except SystemExit as stop:
-            status = stop.code or 0
+            if stop.code:
+                raise SystemExit(f"coembed {line}: status {stop.code}\n{said.getvalue()}") from None
         finally:
             sys.argv = before
-        if status:
-            raise SystemExit(f"coembed {' '.join(arguments)}: status {status}\n{said.getvalue()}")
 
-    return "coembed " + " ".join(arguments).replace(str(REPOSITORY) + os.sep, ""), run
+    return f"coembed {line}", run
 
 
 def compare(before: Path, after: Path) -> int:
     """Prints every file that is not the same, and a count of each kind; the number of those that differ."""
     files = [
-        {p.relative_to(top) for p in top.rglob("*") if p.is_file() and p.suffix not in NOT_COMPARED}
+        {p.relative_to(top) for p in top.rglob("*") if p.is_file() and p.suffix not in WORDS}
         for top in (before, after)
     ]
     counts = {"the same to the byte": 0, "the same numbers": 0, "the same to rounding": 0, "not the same": 0}
     for path in sorted(files[0] | files[1]):
+        if NOT_COMPARED & set(path.parts):
+            continue
         if path not in files[0] or path not in files[1]:
             kind, note = "not the same", "only in one of the two"
         elif (before / path).read_bytes() == (after / path).read_bytes():

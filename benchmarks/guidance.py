@@ -29,17 +29,17 @@ import torch
 from guidance_table import write_results
 from guidance_worlds import world_blocks, world_store
 
-from coembed.config import write_json
-from coembed.data.shards import PairStore, open_pairs
+from coembed.data.similarity.features import Block, Scaling, action_block, groups_of, pixel_block
+from coembed.data.similarity.files import read_features, write_features
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.world_scores import score_world
-from coembed.evaluation.worlds import WORLDS
-from coembed.guidance.config import GuidanceConfig
-from coembed.guidance.feature_files import read_features, write_features
-from coembed.guidance.features import Block, Scaling, action_block, groups_of, pixel_block
-from coembed.guidance.preservation import preservation
-from coembed.hub import load_pretrained
+from coembed.evaluation.neighborhoods import preservation
+from coembed.evaluation.synthetic.scores import score_world
+from coembed.evaluation.synthetic.worlds import WORLDS
+from coembed.models.pretrained import load_pretrained
+from coembed.serialization import write_json
 from coembed.training.config import TrainConfig
+from coembed.training.guidance_config import GuidanceConfig
 from coembed.training.run import run_train
 
 RESULTS = Path(__file__).parent / "results"

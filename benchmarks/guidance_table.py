@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coembed.config import read_json, write_json
-from coembed.evaluation.report import Evaluation, linearised
+from coembed.evaluation.results import Evaluation, linearised
+from coembed.serialization import read_json, write_json
 
 SCORES = {"energy": "energy score", "multiscale_energy": "at 4 scales", "best_100": "best of 100"}
 BESIDE = {

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from coembed.data.shards import PairStore
-from coembed.evaluation.world_scores import nearest_modes
-from coembed.evaluation.worlds import WORLDS
-from coembed.guidance.features import GRID, Block
+from coembed.data.similarity.features import GRID, Block
+from coembed.data.store.store import PairStore
+from coembed.evaluation.synthetic.scores import nearest_modes
+from coembed.evaluation.synthetic.worlds import WORLDS
 
 SIZE = 16
 

@@ -12,8 +12,8 @@ them. One half of the photos chooses thresholds ("tuning"), the other half gives
 Errors: `log RMSE` is the standard deviation of log(found / true shading) in a photo; `in cells` the same after
 averaging to 32 x 32 cells, which is what a model learns from; `LMSE` the local squared error, each window of 20
 pixels at its own best scale, the mean of shading and albedo (Grosse et al. 2009). WHDR, the disagreement with
-human judgements, needs those of Intrinsic Images in the Wild, which cannot be bundled: `coembed.imaging.whdr`
-computes it for who has them.
+human judgements, needs those of Intrinsic Images in the Wild, which cannot be bundled: `whdr.py` of
+`coembed.imaging.intrinsic` computes it for who has them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
-from coembed.config import write_bytes, write_json
-from coembed.imaging.bell2014 import Bell2014Options
 from coembed.imaging.color import linear_to_srgb, srgb_to_linear
-from coembed.imaging.intrinsic import decompose
-from coembed.imaging.photo import read_photo
+from coembed.imaging.intrinsic.bell2014 import Bell2014Options
+from coembed.imaging.intrinsic.decompose import decompose
+from coembed.imaging.intrinsic.retinex import RetinexOptions
+from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average
-from coembed.imaging.retinex import RetinexOptions
+from coembed.serialization import write_bytes, write_json
 
 SIDES = (64, 128, 256)
 CELLS = (32, 32)

@@ -124,7 +124,7 @@ def measure(method: str, features: np.ndarray) -> dict:
         "rise_mb": round(peak_mb() - before),
     }
     if embedded is not None:
-        from coembed.guidance.preservation import preservation
+        from coembed.evaluation.neighborhoods import preservation
 
         rows = np.arange(len(features))[:: max(1, len(features) // 1500)]
         found |= {k: round(v, 4) for k, v in preservation(features[rows], embedded[rows], 15).items()}
@@ -133,10 +133,10 @@ def measure(method: str, features: np.ndarray) -> dict:
 
 def parts(features: np.ndarray) -> dict:
     """CPU seconds of each step of ``LocalityPreservingProjection.fit``, and of the projection of all rows."""
-    from coembed.guidance import gram
-    from coembed.guidance.graph import heat_graph
-    from coembed.guidance.lpp import _project, _solve
-    from coembed.guidance.neighbors import nearest_neighbors
+    from coembed.numerics.lpp import gram
+    from coembed.numerics.lpp.graph import heat_graph
+    from coembed.numerics.lpp.lpp import _project, _solve
+    from coembed.numerics.lpp.neighbors import nearest_neighbors
 
     found: dict[str, float] = {}
 
@@ -159,7 +159,7 @@ def parts(features: np.ndarray) -> dict:
 
 
 def _coembed(features: np.ndarray) -> np.ndarray:
-    from coembed.guidance.lpp import LocalityPreservingProjection
+    from coembed.numerics.lpp.lpp import LocalityPreservingProjection
 
     return LocalityPreservingProjection(32).fit(features).transform(features)
 
@@ -233,8 +233,8 @@ def _scenes(boxes: Path | None) -> list[tuple[np.ndarray, np.ndarray]]:
                 layout[c, top : top + 3, left : left + 2] = generator.random()
             found.append((label, layout.ravel()))
         return found
-    from coembed.guidance.annotations import read_annotations
-    from coembed.guidance.features import annotation_blocks
+    from coembed.data.similarity.annotations import read_annotations
+    from coembed.data.similarity.features import annotation_blocks
 
     annotations = read_annotations(boxes)
     if len(annotations.categories) != CATEGORIES:
@@ -250,7 +250,7 @@ def _pixels(photos: Path | None, rows: int) -> np.ndarray:
     if photos is None:
         coarse = np.random.default_rng(2).random((min(rows, 4000), 3, 4, 4), dtype=np.float32)
         return coarse.repeat(8, 2).repeat(8, 3).reshape(len(coarse), -1)
-    from coembed.data.shards import PairStore
+    from coembed.data.store.store import PairStore
 
     store = PairStore.open(photos)
     condition = store.condition(slice(0, rows)).numpy()

@@ -20,10 +20,10 @@ import torch
 from machine import describe
 from torch import Tensor
 
-from coembed.baselines.pairs import Rows
+from coembed.data.pairs import Rows
 from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
-from coembed.sampling import Streams
+from coembed.numerics.random import Streams
 
 FULL = 40_000
 

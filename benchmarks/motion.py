@@ -22,19 +22,19 @@ import numpy as np
 from flow import STEPS, make_sequence
 from PIL import Image
 
-from coembed.config import write_json
-from coembed.data.clips import LIKENESS, LONGEST_SIDE, TOLERANCE, ClipRecipe
-from coembed.data.folder import find_files
-from coembed.data.video import VIDEO_SUFFIXES, open_video, read_frames
+from coembed.data.prepare.clips import LIKENESS, LONGEST_SIDE, TOLERANCE, ClipRecipe
+from coembed.data.sources.folder import find_files
+from coembed.data.sources.video import VIDEO_SUFFIXES, open_video, read_frames
 from coembed.errors import PhotoError
-from coembed.imaging.flow import (
+from coembed.imaging.flow.chain import frames_wanted, there_and_back
+from coembed.imaging.flow.estimate import (
     end_point_error,
     forward_backward_error,
     looks_alike,
     validity,
     warp,
 )
-from coembed.imaging.long_flow import frames_wanted, there_and_back
+from coembed.serialization import write_json
 
 WAYS = {"direct": "direct", "four hops": "chain", "auto": "auto", "every frame": "chain"}
 SAMPLES = 2

@@ -21,11 +21,11 @@ import machine
 import numpy as np
 from PIL import Image
 
-from coembed.config import write_json
-from coembed.data.folder import find_files
-from coembed.data.photos import PhotoRecipe
-from coembed.data.workers import Item
-from coembed.imaging.photo import PHOTO_SUFFIXES, read_photo
+from coembed.data.prepare.photos import PhotoRecipe
+from coembed.data.prepare.workers import Item
+from coembed.data.sources.folder import find_files
+from coembed.imaging.io.photo import PHOTO_SUFFIXES, read_photo
+from coembed.serialization import write_json
 
 STAGES = ("read", "layers", "averaging")
 

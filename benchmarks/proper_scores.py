@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from coembed.config import write_bytes
-from coembed.data.shards import PairStore, open_pairs
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import Evaluation
-from coembed.hub import load_pretrained, save_pretrained
+from coembed.evaluation.results import Evaluation
+from coembed.models.pretrained import load_pretrained, save_pretrained
+from coembed.serialization import write_bytes
 from coembed.training.batches import Batches, named_generator
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema

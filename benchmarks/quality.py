@@ -27,18 +27,18 @@ from machine import describe
 from peers.rows import Whole, digest
 from torch import Tensor
 
-from coembed.baselines.linear_gaussian import LinearGaussian
-from coembed.baselines.simple import NEAREST, SIMPLE
-from coembed.config import read_json, write_json
-from coembed.data.progress import Progress
-from coembed.data.shards import PairStore, open_pairs
+from coembed.cli.output.progress import Progress
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import Evaluation, summaries
-from coembed.evaluation.table import markdown_comparison, markdown_table
-from coembed.hub import CALIBRATED, load_pretrained
-from coembed.sampling import Sampler, Streams
+from coembed.evaluation.results import Evaluation, summaries
+from coembed.evaluation.tables import markdown_comparison, markdown_table
+from coembed.models.baselines.linear_gaussian import LinearGaussian
+from coembed.models.baselines.simple import NEAREST, SIMPLE
+from coembed.models.pretrained import CALIBRATED, load_pretrained
+from coembed.numerics.random import Sampler, Streams
+from coembed.serialization import read_json, write_json
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 TOLD = "random fields of the true action"

@@ -18,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from coembed.config import read_json, write_bytes, write_json
 from coembed.errors import ConfigError
+from coembed.serialization import read_json, write_bytes, write_json
 
 FIGURES = ("overview", "error_variance", "best_of_n", "calibration", "ranks", "layers")
 TABLES = ("errors", "ratios", "scores", "further", "likelihood", "orderings")

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from coembed.config import write_json
-from coembed.model.cdvae import CDVAE
-from coembed.model.presets import PRESETS, preset
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import PRESETS, preset
+from coembed.serialization import write_json
 
 import machine  # isort: skip  (beside this script)
 

@@ -35,9 +35,9 @@ from upsample_rivals import Method, cell_means, rivals
 from upsample_segmenters import compare_segmenters
 from upsample_table import write_table
 
-from coembed.config import write_json
 from coembed.imaging.resize import area_average
-from coembed.upsample.interpolate import Interpolator
+from coembed.imaging.upsampling.interpolate import Interpolator
+from coembed.serialization import write_json
 
 BAND = 6
 CELLS = (32, 64)

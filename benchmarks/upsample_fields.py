@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from coembed.imaging.color import saturation, srgb_to_linear
-from coembed.imaging.flow_files import read_flo
-from coembed.imaging.intrinsic import decompose
-from coembed.imaging.photo import PHOTO_SUFFIXES, read_photo
+from coembed.imaging.flow.files import read_flo
+from coembed.imaging.intrinsic.decompose import decompose
+from coembed.imaging.io.photo import PHOTO_SUFFIXES, read_photo
 
 SIZE = 512
 _DARKEST, _BRIGHTEST = np.log(0.01), np.log(4.0)

@@ -2,13 +2,12 @@
 
     python benchmarks/upsample_figures.py [OUT]
 
-From the photos that come with the package (their licences: src/coembed/assets/ATTRIBUTION.md).
+From the photos that come with the package (their licences: examples/ATTRIBUTION.md).
 """
 
 from __future__ import annotations
 
 import argparse
-from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -17,11 +16,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from upsample_rivals import Method, cell_means, rivals
 
-from coembed.edit import load_model
+from coembed.editing.api import load_model
 from coembed.imaging.color import saturation
-from coembed.imaging.photo import read_photo
+from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average
-from coembed.upsample.interpolate import Interpolator
+from coembed.imaging.upsampling.interpolate import Interpolator
 
 CELLS = (32, 32)
 WIDTH = 300  # of a tile
@@ -32,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parents[1] / "docs" / "images")
     options = parser.parse_args()
-    assets = Path(str(files("coembed"))) / "assets"
+    assets = Path(__file__).parents[1] / "examples"
     photo = read_photo(assets / "suitcases.jpg").pixels
     truth = saturation(photo / np.float32(255))
     low = cell_means(truth[None], CELLS)

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from coembed.imaging.resize import area_average
-from coembed.upsample.guided import GuidedFilter
+from coembed.imaging.upsampling.guided import GuidedFilter
 
 Upsampler = Callable[[np.ndarray], np.ndarray]
 Method = Callable[[np.ndarray, tuple[int, int]], Upsampler]

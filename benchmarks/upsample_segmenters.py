@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from skimage.segmentation import felzenszwalb, watershed
 
-from coembed.upsample.segments import superpixels
+from coembed.imaging.upsampling.segments import superpixels
 
 _LIGHTNESS = 0.7  # as the package has it
 Segmenter = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from coembed.config import write_bytes
+from coembed.serialization import write_bytes
 
 _COLUMNS = (
     "edge band",

@@ -36,16 +36,16 @@ from worlds_figure import draw_figure
 from worlds_rows import MEAN, TRUTH, Row, rows
 from worlds_table import markdown
 
-from coembed.baselines.presets import BASELINES
-from coembed.config import read_json, to_dict, write_bytes, write_json
-from coembed.data.progress import Progress
+from coembed.cli.output.progress import Progress
 from coembed.errors import CoEmbedError
-from coembed.evaluation.collapse import code_collapse
 from coembed.evaluation.compact import write_compact_json
-from coembed.evaluation.world_scores import score_world
-from coembed.evaluation.worlds import WORLDS, World
-from coembed.model.cdvae import CDVAE
-from coembed.model.presets import PRESETS
+from coembed.evaluation.synthetic.collapse import code_collapse
+from coembed.evaluation.synthetic.scores import score_world
+from coembed.evaluation.synthetic.worlds import WORLDS, World
+from coembed.models.baselines.presets import BASELINES
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import PRESETS
+from coembed.serialization import read_json, to_dict, write_bytes, write_json
 
 TRAINED = (
     "default",

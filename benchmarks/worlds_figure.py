@@ -11,9 +11,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from worlds_rows import Row
 
-from coembed.evaluation.worlds import World
-from coembed.imaging.flow_picture import flow_to_color
-from coembed.sampling import Streams
+from coembed.evaluation.synthetic.worlds import World
+from coembed.imaging.flow.picture import flow_to_color
+from coembed.numerics.random import Streams
 
 _SIDE, _GAP = 40, 8  # of a field, between columns and rows
 _LINE, _LETTERS = 13, 13  # height of a line of a column's head, letters in it

@@ -15,13 +15,13 @@ from peers.rows import new_peer
 from peers.train import RECORD, load_peer, train_peer
 from torch import Tensor
 
-from coembed.baselines.pairs import TensorPairs
-from coembed.baselines.simple import SIMPLE
-from coembed.config import read_json
-from coembed.data.shards import PairStore, open_pairs
-from coembed.evaluation.worlds import World
-from coembed.hub import from_pretrained
-from coembed.sampling import Sampler, Streams
+from coembed.data.pairs import TensorPairs
+from coembed.data.store.store import PairStore, open_pairs
+from coembed.evaluation.synthetic.worlds import World
+from coembed.models.baselines.simple import SIMPLE
+from coembed.models.pretrained import from_pretrained
+from coembed.numerics.random import Sampler, Streams
+from coembed.serialization import read_json
 from coembed.training.config import TrainConfig
 from coembed.training.run import run_train
 

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coembed.config import read_json
-from coembed.hub import CALIBRATED, WEIGHTS_FILE, load_pretrained, save_pretrained
+from coembed.models.pretrained import CALIBRATED, WEIGHTS_FILE, load_pretrained, save_pretrained
+from coembed.serialization import read_json
 
 LARGEST_MB = 12
 ABOUT = {
@@ -30,7 +30,7 @@ ABOUT = {
     "relighting": (
         "Draws the logarithm of the shading for the albedo of a photo, at 32 x 32; `coembed relight` "
         "brings it to the photo's own resolution. Both come from the photo by colour retinex "
-        "(`coembed.imaging.intrinsic`).",
+        "(`coembed.imaging.intrinsic.decompose`).",
         "Each photo was seen in its own light only.",
         (
             "What retinex takes for paint is kept: a hard shadow's edge often is, and stays in every version.",

@@ -36,7 +36,7 @@ if [ $# -eq 0 ]; then
     esac
 fi
 work=${WORK:-out/weights/$task}
-dest=${DEST:-src/coembed/weights/$task}
+dest=${DEST:-src/coembed/models/weights/$task}
 mkdir -p "$work"
 start=$(date +%s)
 

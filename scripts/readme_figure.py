@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 import coembed
-from coembed.config import write_bytes
-from coembed.imaging.photo import read_photo
-from coembed.motion_pictures import arrow_picture, scale_of
+from coembed.cli.output.motion_pictures import arrow_picture, scale_of
+from coembed.imaging.io.photo import read_photo
+from coembed.serialization import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
-ASSETS = ROOT / "src" / "coembed" / "assets"
+ASSETS = ROOT / "examples"
 WIDTH, HEIGHT, GAP = 300, 200, 6
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from coembed.hub import load_pretrained, save_pretrained
-from coembed.model.cdvae import CDVAE
-from coembed.model.draws import with_draws
+from coembed.models.cdvae.draws import with_draws
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.pretrained import load_pretrained, save_pretrained
 
 
 def main() -> None:

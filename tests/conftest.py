@@ -1,17 +1,26 @@
-"""A tiny model for the tests of what surrounds models: known samples, a known reconstruction, real weights."""
+"""Fixtures of many tests; makes what lies in ``support/`` importable.
+
+A tiny model for the tests of what surrounds models: known samples, a known reconstruction, real weights.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from coembed import hub
 from coembed.errors import ConfigError
-from coembed.sampling import Streams
+from coembed.models import pretrained as hub
+from coembed.numerics.random import Streams
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 @dataclass(frozen=True)
@@ -73,3 +82,19 @@ class Page(HTMLParser):
 def parse_page():
     """Text of a page to its ``Page``."""
     return Page
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A function that fills a folder with n JPEGs of odd sizes and returns it."""
+
+    def make(n, folder="photos", first=0):
+        where = tmp_path / folder
+        where.mkdir(parents=True, exist_ok=True)
+        for i in range(first, first + n):
+            generator = np.random.default_rng(i)
+            coarse = generator.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((41 + i % 7, 37)).save(where / f"photo-{i:03d}.jpg")
+        return where
+
+    return make

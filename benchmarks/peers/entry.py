@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coembed.config import to_dict
 from coembed.evaluation.bootstrap import compare, interval
-from coembed.evaluation.report import Evaluation
+from coembed.evaluation.results import Evaluation
+from coembed.serialization import to_dict
 from peers.score import Scored, at
 
 COMPARED = ("energy", "multiscale_energy", "crps", "best_3", "best_100")

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `peers` lies there
 
-from coembed.model.cdvae import CDVAE
-from coembed.model.presets import PRESETS, preset
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import PRESETS, preset
 from coembed.training.config import TrainConfig
 from peers.registry import PEERS, peer_class
 

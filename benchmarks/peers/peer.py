@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from coembed.baselines.scaling import check_layer
-from coembed.sampling import Streams
+from coembed.models.baselines.scaling import check_layer
+from coembed.numerics.random import Streams
 
 Shape = tuple[int, ...]
 Noise = Callable[[Shape], Tensor]
@@ -97,7 +97,7 @@ class Peer(nn.Module):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w), natural units; keeps the ``coembed.sampling`` contract."""
+        """n fields a condition, (n, batch, c, h, w), natural units; one seed, one result."""
         check_layer(condition, self.condition_shape, "condition")
         streams, batch = Streams.of(generator, len(condition)), len(condition)
         was_training = self.training

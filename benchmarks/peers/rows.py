@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from coembed.baselines.simple import NEAREST, SIMPLE
-from coembed.config import read_json
-from coembed.data.shards import PairStore
+from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
-from coembed.hub import load_pretrained
-from coembed.sampling import Sampler
+from coembed.models.baselines.simple import NEAREST, SIMPLE
+from coembed.models.pretrained import load_pretrained
+from coembed.numerics.random import Sampler
+from coembed.serialization import read_json
 from coembed.training.batches import Subset
 from peers.peer import Peer
 from peers.registry import peer_class

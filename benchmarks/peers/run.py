@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `peers` and `mac
 
 from machine import describe
 
-from coembed.config import write_bytes
-from coembed.data.shards import PairStore, open_pairs
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.evaluation.compact import write_compact_json
-from coembed.evaluation.report import Evaluation
+from coembed.evaluation.results import Evaluation
+from coembed.serialization import write_bytes
 from peers.entry import entry
 from peers.registry import PEERS, peer_class
 from peers.rows import closed_forms, coembed_runs, distinct, matching, new_peer, peer_runs

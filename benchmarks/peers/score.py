@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coembed.config import read_json, write_json
-from coembed.data.progress import Progress
+from coembed.cli.output.progress import Progress
 from coembed.data.rows import spread
-from coembed.data.shards import PairStore
+from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import Evaluation
-from coembed.sampling import Sampler
+from coembed.evaluation.results import Evaluation
+from coembed.numerics.random import Sampler
+from coembed.serialization import read_json, write_json
 from coembed.training.batches import Subset
 from peers.rows import Row, digest
 

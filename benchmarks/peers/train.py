@@ -18,17 +18,17 @@ from safetensors import safe_open
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from coembed.config import read_json, write_bytes, write_json
 from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
+from coembed.models.trainable import Pairs
+from coembed.serialization import read_json, write_bytes, write_json
 from coembed.training.batches import Batches, fingerprint, named_generator
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
-from coembed.training.fit import denormals_flushed
 from coembed.training.interrupt import Interrupt
 from coembed.training.schedule import learning_rate
 from coembed.training.step import autocast, make_optimizer
-from coembed.training.trainable import Pairs
+from coembed.training.trainer import denormals_flushed
 from peers.peer import Peer
 
 WEIGHTS, RECORD, CHECKPOINT = "model.safetensors", "peer.json", "checkpoint.safetensors"

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coembed.data.shards import PairStore, open_pairs
-    from coembed.edit import relight, resaturate
+    from coembed.data.store.store import PairStore, open_pairs
+    from coembed.editing.api import relight, resaturate
+    from coembed.editing.motion import Motion, predict_motion
     from coembed.errors import CoEmbedError, ConfigError, DataError, ModelError, PhotoError, TrainingError
-    from coembed.hub import from_pretrained, save_pretrained
-    from coembed.model.cdvae import CDVAE
-    from coembed.motion import Motion, predict_motion
-    from coembed.sampling import Sampler, Streams
+    from coembed.models.cdvae.model import CDVAE
+    from coembed.models.pretrained import from_pretrained, save_pretrained
+    from coembed.numerics.random import Sampler, Streams
     from coembed.tasks import Layer, Task, get_task, register_task, task_names
 
     __version__: str
@@ -49,27 +49,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CDVAE": "coembed.model.cdvae",
+    "CDVAE": "coembed.models.cdvae.model",
     "CoEmbedError": "coembed.errors",
     "ConfigError": "coembed.errors",
     "DataError": "coembed.errors",
     "Layer": "coembed.tasks",
     "ModelError": "coembed.errors",
-    "Motion": "coembed.motion",
-    "PairStore": "coembed.data.shards",
+    "Motion": "coembed.editing.motion",
+    "PairStore": "coembed.data.store.store",
     "PhotoError": "coembed.errors",
-    "Sampler": "coembed.sampling",
-    "Streams": "coembed.sampling",
+    "Sampler": "coembed.numerics.random",
+    "Streams": "coembed.numerics.random",
     "Task": "coembed.tasks",
     "TrainingError": "coembed.errors",
-    "from_pretrained": "coembed.hub",
+    "from_pretrained": "coembed.models.pretrained",
     "get_task": "coembed.tasks",
-    "open_pairs": "coembed.data.shards",
-    "predict_motion": "coembed.motion",
+    "open_pairs": "coembed.data.store.store",
+    "predict_motion": "coembed.editing.motion",
     "register_task": "coembed.tasks",
-    "relight": "coembed.edit",
-    "resaturate": "coembed.edit",
-    "save_pretrained": "coembed.hub",
+    "relight": "coembed.editing.api",
+    "resaturate": "coembed.editing.api",
+    "save_pretrained": "coembed.models.pretrained",
     "task_names": "coembed.tasks",
 }
 

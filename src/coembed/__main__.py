@@ -2,6 +2,6 @@
 
 import sys
 
-from coembed.cli import main
+from coembed.cli.main import main
 
 sys.exit(main())

@@ -4,8 +4,8 @@ import torch
 from coembed.errors import ConfigError
 from coembed.evaluation.bootstrap import compare, interval
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import difference
-from coembed.sampling import Streams
+from coembed.evaluation.results import difference
+from coembed.numerics.random import Streams
 
 
 class Normal:

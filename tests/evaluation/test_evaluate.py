@@ -8,9 +8,9 @@ from coembed.errors import ConfigError, DataError
 from coembed.evaluation import evaluate as module
 from coembed.evaluation import metrics
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.report import METRICS, Evaluation, difference, ratio, summaries
-from coembed.evaluation.table import markdown_comparison, markdown_table
-from coembed.sampling import Streams
+from coembed.evaluation.results import METRICS, Evaluation, difference, ratio, summaries
+from coembed.evaluation.tables import markdown_comparison, markdown_table
+from coembed.numerics.random import Streams
 
 
 class Normal:

@@ -8,15 +8,15 @@ import sys
 import pytest
 import torch
 
-from coembed.baselines.nearest import NearestNeighbours
-from coembed.baselines.random_fields import RandomFields
-from coembed.config import to_dict
 from coembed.evaluation import extended, metrics
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.export import write_csv, write_latex
-from coembed.evaluation.report import Evaluation, summaries
-from coembed.evaluation.table import REAL, more_rows, table_rows
-from coembed.sampling import Streams
+from coembed.evaluation.results import Evaluation, summaries
+from coembed.evaluation.tables import REAL, more_rows, table_rows
+from coembed.models.baselines.nearest import NearestNeighbours
+from coembed.models.baselines.random_fields import RandomFields
+from coembed.numerics.random import Streams
+from coembed.serialization import to_dict
 
 
 class Normal:

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from coembed.baselines.linear_gaussian import LinearGaussian
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.likelihood import has_density, likelihood, paired
-from coembed.model.bounds import log_weights
-from coembed.model.cdvae import CDVAE
-from coembed.model.config import CDVAEConfig, LadderConfig, TieConfig
-from coembed.model.presets import preset
+from coembed.models.baselines.linear_gaussian import LinearGaussian
+from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.importance import log_weights
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import preset
 
 SHAPE = (1, 2, 3)
 CODES = 3

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from coembed.baselines.pairs import TensorPairs
+from coembed.data.pairs import TensorPairs
 from coembed.errors import ConfigError
 from coembed.evaluation import manifold
 from coembed.evaluation.manifold import PairFeatures, nearest_distance, prdc

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from coembed.evaluation import calibration
+from coembed.evaluation import reliability as calibration
 from coembed.evaluation.ranks import binned, multivariate_ranks, rank_bins
 
 

@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
-from coembed import config as configs
-from coembed.model import cdvae
-from coembed.model.cdvae import CDVAE
-from coembed.model.config import CDVAEConfig
-from coembed.model.presets import PRESETS, preset
-from coembed.sampling import Sampler, Streams
+from coembed import serialization as configs
+from coembed.models.cdvae import model as cdvae
+from coembed.models.cdvae.config import CDVAEConfig
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import PRESETS, preset
+from coembed.numerics.random import Sampler, Streams
 
 SHAPE = (1, 16, 16)
 

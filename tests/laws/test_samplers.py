@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from coembed.baselines.linear_gaussian import LinearGaussian
-from coembed.baselines.nearest import NearestNeighbours
-from coembed.baselines.presets import BASELINES
-from coembed.baselines.random_fields import RandomFields
 from coembed.errors import CoEmbedError
-from coembed.hub import class_for
-from coembed.sampling import Sampler, Streams
+from coembed.models.baselines.linear_gaussian import LinearGaussian
+from coembed.models.baselines.nearest import NearestNeighbours
+from coembed.models.baselines.presets import BASELINES
+from coembed.models.baselines.random_fields import RandomFields
+from coembed.models.pretrained import class_for
+from coembed.numerics.random import Sampler, Streams
 
 NEED_A_SOURCE = {"nearest-codes", "nearest-features"}
 

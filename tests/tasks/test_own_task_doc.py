@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coembed.data.index import read_index
-from coembed.data.prepare import PrepareFolder, PreparePairs, run_prepare
-from coembed.data.shards import open_pairs
+from coembed.cli.prepare import PrepareFolder, PreparePairs, run_prepare
+from coembed.data.store.index import read_index
+from coembed.data.store.store import open_pairs
 from coembed.tasks import get_task, task
 
 DOC = Path(__file__).parents[2] / "docs" / "own-task.md"

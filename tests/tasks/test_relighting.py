@@ -5,7 +5,7 @@ import pytest
 
 from coembed.errors import DataError
 from coembed.imaging.color import linear_to_srgb, rgb_to_hsv, srgb_to_linear
-from coembed.imaging.intrinsic import decompose
+from coembed.imaging.intrinsic.decompose import decompose
 from coembed.imaging.relight import add_light
 from coembed.tasks import get_task
 from coembed.tasks.relighting import CEILING, FLOOR

@@ -56,7 +56,7 @@ def test_a_difference_that_may_be_chance_keeps_the_last_state():
 
 
 def test_a_run_that_overfits_keeps_what_it_had_and_says_so(tmp_path, capsys):
-    from coembed.training.fit import fit
+    from coembed.training.trainer import fit
 
     run = tmp_path / "run"
     # Sixteen pairs for a whole network, and a steep rate: validation rises soon.

@@ -6,15 +6,15 @@ import json
 import pytest
 import torch
 
-from coembed import cli
-from coembed.data.shards import PairStore
+from coembed.cli import main as cli
+from coembed.cli.train import parse_train
+from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, TrainingError
-from coembed.hub import from_pretrained
-from coembed.model.presets import PRESETS
+from coembed.models.cdvae.presets import PRESETS
+from coembed.models.pretrained import from_pretrained
 from coembed.tasks.task import Layer
 from coembed.training import checkpoint
 from coembed.training.checkpoint import latest
-from coembed.training.command import parse_train
 from coembed.training.run import resolve_model, run_train, split_pairs
 
 SHORT = (

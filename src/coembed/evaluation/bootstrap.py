@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coembed.errors import ConfigError
-from coembed.evaluation.report import MEANS, METRICS, Columns, Evaluation, check_paired, linearised
+from coembed.evaluation.results import MEANS, METRICS, Columns, Evaluation, check_paired, linearised
 
 DRAWS = 1000
 

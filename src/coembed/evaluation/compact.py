@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coembed.config import write_bytes
+from coembed.serialization import write_bytes
 
 
 def write_compact_json(path: Path | str, data: dict[str, Any]) -> None:

@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from coembed.baselines.pairs import Pairs, as_pairs
+from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.evaluation import calibration, extended, metrics
-from coembed.evaluation.report import BEST_OF, LEVELS, SCALES, Evaluation
-from coembed.sampling import Sampler, Streams
+from coembed.evaluation import extended, metrics
+from coembed.evaluation import reliability as calibration
+from coembed.evaluation.results import BEST_OF, LEVELS, SCALES, Evaluation
+from coembed.numerics.random import Sampler, Streams
 
 _BATCH_VALUES = 16 << 20  # values of samples in memory at a time: 64 MiB in float32
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from coembed.config import write_bytes
 from coembed.evaluation.likelihood import Likelihood
-from coembed.evaluation.report import Estimate, Evaluation
+from coembed.evaluation.results import Estimate, Evaluation
+from coembed.serialization import write_bytes
 
 _LATEX = {c: "\\" + c for c in "&%$#_{}"} | {"–": "--", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from coembed.baselines.pairs import Pairs
+from coembed.data.pairs import Pairs
 from coembed.evaluation import manifold, ranks, spectrum
-from coembed.evaluation.report import BINS
+from coembed.evaluation.results import BINS
 from coembed.evaluation.variogram import variogram_score
 
 SET_LIMIT = 10_000  # photos whose pairs are compared as sets: tables of distances grow with the square

@@ -25,12 +25,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from coembed.baselines.pairs import Pairs, as_pairs
+from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.evaluation.report import Estimate
-from coembed.model.bounds import log_weights
-from coembed.model.cdvae import CDVAE
-from coembed.sampling import Streams
+from coembed.evaluation.results import Estimate
+from coembed.models.cdvae.importance import log_weights
+from coembed.models.cdvae.model import CDVAE
+from coembed.numerics.random import Streams
 
 Target = Literal["conditional", "joint"]
 Range = tuple[float, float]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.baselines.pairs import Pairs, chunks
+from coembed.data.pairs import Pairs, chunks
 from coembed.errors import ConfigError
 
 NEIGHBOURS = 5

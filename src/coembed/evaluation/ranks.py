@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coembed.evaluation.calibration import cells
 from coembed.evaluation.metrics import check_samples
-from coembed.evaluation.report import BINS
+from coembed.evaluation.reliability import cells
+from coembed.evaluation.results import BINS
 
 PRE_RANKS = ("average_rank", "band_depth")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from coembed.errors import ConfigError, DataError
-from coembed.imaging import flow
+from coembed.imaging.flow import estimate as flow
 from coembed.tasks.task import Layer, register_task
 
 
@@ -35,7 +35,7 @@ class Motion:
             first: (h, w, 3) float32 in [0, 1].
             second: the same view, later; the same size.
             seconds: between them, above 0; the field is what a second of this motion would be.
-            method: one of ``coembed.imaging.flow.METHODS``.
+            method: one of ``coembed.imaging.flow.estimate.METHODS``.
 
         Returns:
             condition (h, w, 3) and field (h, w, 2), float32; the field is clipped to [-1, 1].

@@ -10,9 +10,9 @@ import numpy as np
 
 from coembed.errors import DataError
 from coembed.imaging.color import linear_to_srgb, srgb_to_linear
-from coembed.imaging.intrinsic import decompose
+from coembed.imaging.intrinsic.decompose import decompose
+from coembed.imaging.intrinsic.retinex import STEP_AT_128, RetinexOptions
 from coembed.imaging.relight import SHOULDER
-from coembed.imaging.retinex import STEP_AT_128, RetinexOptions
 from coembed.tasks.task import Layer, register_task
 
 FLOOR, CEILING = 1 / 64, 8.0

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from coembed.models.trainable import Trainable
 from coembed.training.checkpoint import State
-from coembed.training.trainable import Trainable
 
 MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept
 DEVIATIONS = 1.5  # standard errors of the paired difference: less is chance, above all with few pairs

@@ -19,9 +19,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from coembed.config import from_dict, read_json, to_dict, write_bytes, write_json
 from coembed.errors import ConfigError, TrainingError
-from coembed.training.trainable import Trainable
+from coembed.models.trainable import Trainable
+from coembed.serialization import from_dict, read_json, to_dict, write_bytes, write_json
 
 FORMAT, VERSION = "coembed-checkpoint", 1
 BEST = "best.safetensors"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coembed.errors import ConfigError
-from coembed.guidance.config import GuidanceConfig
+from coembed.training.guidance_config import GuidanceConfig
 from coembed.training.score_config import ScoreConfig
 
 DEFAULT_EPOCHS = 100.0

@@ -8,12 +8,12 @@ import time
 
 import torch
 
-from coembed.config import to_dict
+from coembed.models.trainable import Trainable
+from coembed.serialization import to_dict
 from coembed.training.batches import Batches, named_generator
 from coembed.training.config import TrainConfig
 from coembed.training.schedule import Budget
 from coembed.training.step import make_optimizer, train_step
-from coembed.training.trainable import Trainable
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 _INITIAL_PAIRS = 2048  # enough for sensible starting values; only the time of a step is asked for

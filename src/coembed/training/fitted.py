@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from coembed.config import to_dict, write_bytes
-from coembed.hub import CONFIG_FILE
+from coembed.models.pretrained import CONFIG_FILE
+from coembed.models.trainable import Pairs
+from coembed.serialization import to_dict, write_bytes
 from coembed.training.config import TrainConfig
-from coembed.training.pictures import Range, picture
-from coembed.training.run_folder import begin
-from coembed.training.trainable import Pairs
+from coembed.training.preview import Range, picture
+from coembed.training.run_dir import begin
 
 
 def fit_at_once(
@@ -32,7 +32,7 @@ def fit_at_once(
     """Fits, saves and shows a model whose class has ``fit(config, pairs)``; lengths and rates do not apply.
 
     Args:
-        model_class: e.g. ``coembed.baselines.stored_nearest.NearestModel``.
+        model_class: e.g. ``coembed.models.baselines.stored_nearest.NearestModel``.
         model_config: its frozen config.
         train: pairs to fit on.
         validation: pairs for the picture of samples.

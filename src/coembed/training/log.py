@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from coembed.config import write_bytes
+from coembed.serialization import write_bytes
 
 
 class Log:

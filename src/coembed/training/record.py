@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from coembed.config import from_dict, read_json
 from coembed.errors import ConfigError, TrainingError
+from coembed.serialization import from_dict, read_json
 from coembed.training.config import TrainConfig
 
 FORMAT, VERSION = "coembed-run", 1

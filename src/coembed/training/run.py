@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from coembed.config import from_dict, to_dict
-from coembed.data.groups import groups_of
-from coembed.data.index import INDEX
+from coembed.data.names import groups_of
 from coembed.data.rows import spread
-from coembed.data.shards import PairStore, open_pairs
+from coembed.data.store.index import INDEX
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
+from coembed.models.registry import preset_config
+from coembed.models.trainable import Pairs
+from coembed.serialization import from_dict, to_dict
 from coembed.training.batches import Subset
 from coembed.training.config import TrainConfig
-from coembed.training.fit import fit
 from coembed.training.fitted import fit_at_once
-from coembed.training.presets import preset_config
 from coembed.training.record import saved_model
-from coembed.training.trainable import Pairs
+from coembed.training.trainer import fit
 
 if TYPE_CHECKING:
-    from coembed.guidance.guide import Guide
+    from coembed.training.guidance import Guide
 
 HELD_OUT = 0.05  # of the groups of pairs, where there is no val split
 ENOUGH_HELD_OUT = 50  # groups; of fewer, up to a fifth is held out
@@ -44,7 +44,7 @@ def run_train(config: TrainConfig) -> Path:
         DataError: pairs that are missing, damaged or too few.
         TrainingError: see ``fit``.
     """
-    from coembed.hub import class_for, save_pretrained
+    from coembed.models.pretrained import class_for, save_pretrained
 
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
@@ -97,7 +97,7 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
         raise ConfigError(
             f"guidance.weight: got {config.guidance.weight}, but preset {config.preset!r} has no codes to guide"
         )
-    from coembed.guidance.guide import FILE, Guide, store_guide
+    from coembed.training.guidance import FILE, Guide, store_guide
 
     scales = model.code_scales()
     if config.resume and (Path(config.out) / FILE).exists():
@@ -131,7 +131,7 @@ def resolve_model(
         return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model"), ()
     reasons: tuple[str, ...] = ()
     if config.preset == "default" and config.adapt:
-        from coembed.model.adapt import fit_preset
+        from coembed.models.cdvae.autoconfigure import fit_preset
 
         train = store if train is None else train
         names = store.names

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coembed.models.trainable import Codes, Guided, Scored, Trainable
+from coembed.numerics.scoring_rules import pooled_energy_score
 from coembed.training.config import TrainConfig
 from coembed.training.precision import bfloat16_gain
 from coembed.training.score_config import ScoreConfig
-from coembed.training.scores import pooled_energy_score
-from coembed.training.trainable import Codes, Guided, Scored, Trainable
 
 _ROWS_NAMED = 8
 

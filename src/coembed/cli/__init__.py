@@ -1,0 +1,1 @@
+"""The ``coembed`` command: one file per verb, and what they write."""

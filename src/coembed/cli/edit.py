@@ -1,0 +1,311 @@
+"""``coembed resaturate``, ``relight``, ``edit``: photos in; full-size versions, sheet, page and settings out.
+
+A photo that cannot be done is reported and the others go on. Nothing is written over an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import tyro
+
+from coembed.cli.output.files import (
+    check_inputs_safe,
+    default_folder,
+    json_text,
+    make_folder,
+    one_by_one,
+    shortened,
+    write_settings,
+)
+from coembed.editing.options import EditOptions, Pick
+from coembed.editing.steering.options import ControlOptions
+from coembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from coembed.cli.output.gallery import Row
+    from coembed.editing.draw import Plan
+    from coembed.editing.steering.controls import Controls
+    from coembed.imaging.io.photo import Photo
+    from coembed.models.cdvae.model import CDVAE
+    from coembed.tasks import Task
+
+_SUFFIXES = {"jpg": ".jpg", "png": ".png"}
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """What every verb that edits photos asks for.
+
+    Raises:
+        ConfigError: no photos, or an option outside its range.
+    """
+
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    """JPEG, PNG, WebP or TIFF files."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 4
+    """Versions of each photo."""
+    seed: int = 0
+    """Same photo, seed and model, same versions."""
+    strength: float = 1.0
+    """Share of the change that is applied, 0 to 1 (or a bit beyond)."""
+    temperature: float = 1.0
+    """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
+    all: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
+    pick: Pick = "typical"
+    """Which versions are chosen: one of each common kind, or likely ones that are far from each other."""
+    like: Path | None = None
+    """An example, any photo: versions come near its look."""
+    closeness: float = 0.7
+    """How near to the example, 0 (not at all) to 1 (as near as the model can)."""
+    hint: Path | None = None
+    """A retouched copy of the photo: inside --mask it is held, and the rest of each version follows from it."""
+    mask: Path | None = None
+    """Where the hint is held: white, and black elsewhere; of the photo's size."""
+    keep: Path | None = None
+    """Where the photo is held as it is, a mask likewise."""
+    between: tuple[int, int] | None = None
+    """Two draws of the seed, as the page numbers them: the n versions are steps from the one to the other."""
+    model: str = ""
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
+    out: Path | None = None
+    """Folder of the results; out/NAME OF THE PHOTO by default."""
+    format: Literal["keep", "jpg", "png"] = "keep"
+    """Of the results; keep: the photo's own. jpg has no transparency and 8 bits."""
+
+    made: ClassVar[str] = "edited"
+    """What the versions are, in titles."""
+    of_task: ClassVar[str | None] = None
+    """The task that the model must be for; None for whichever its files name."""
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise ConfigError("photos: got none, expected at least one file")
+        self.options()
+        if self.control().holds and len(self.photos) > 1:
+            raise ConfigError(f"photos: got {len(self.photos)}, expected the one that --hint or --keep is for")
+        if self.between is not None and self.n < 2:
+            raise ConfigError(f"n is {self.n}, expected at least 2 steps between two draws")
+
+    def options(self) -> EditOptions:
+        """The same choices as the functions take them."""
+        return EditOptions(self.n, self.seed, self.strength, self.temperature, not self.all, self.pick)
+
+    def pictures(self) -> list[Path]:
+        """The pictures besides the photos that are read."""
+        return [path for path in (self.like, self.hint, self.mask, self.keep) if path is not None]
+
+    def control(self) -> ControlOptions:
+        """What is asked of the draws besides."""
+        return ControlOptions(self.like, self.closeness, self.hint, self.mask, self.keep, self.between)
+
+
+@dataclass(frozen=True)
+class ResaturateConfig(BatchConfig):
+    """Makes n natural, different versions of each photo, at the photo's own size: other saturations."""
+
+    model: str = "resaturation"
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
+
+    made: ClassVar[str] = "resaturated"
+    of_task: ClassVar[str | None] = "resaturation"
+
+
+@dataclass(frozen=True)
+class RelightConfig(BatchConfig):
+    """Makes n natural, different versions of each photo, at the photo's own size: in other light."""
+
+    model: str = "relighting"
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
+
+    made: ClassVar[str] = "relit"
+    of_task: ClassVar[str | None] = "relighting"
+
+
+@dataclass(frozen=True)
+class EditConfig(BatchConfig):
+    """Makes n versions of each photo by a model of your own, of any task that splits and composes photos."""
+
+    task: str | None = None
+    """Your task as module:Class; by default the registered one that the model's files name."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise ConfigError("model: got none, expected --model with a bundled model, a folder or a hub id")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has written.
+
+    Args:
+        folder: where to.
+        rows: the photos that were done.
+        failures: the others, with the reason.
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def run_batch(config: BatchConfig) -> Result:
+    """Does the photos one by one, then writes sheet, page and ``samples.json``.
+
+    Progress goes to standard output, failures to standard error.
+
+    Raises:
+        ModelError: the model cannot be loaded, or is for another task.
+        ConfigError: no such task, or a folder in which an input would be overwritten.
+        PhotoError: the folder of the results cannot be made.
+    """
+    from coembed.cli.output.gallery import PREVIEWS, write_page, write_sheets
+    from coembed.editing.api import load_model, read_controls
+
+    folder = config.out or default_folder(config.photos)
+    inputs = (*config.photos, *config.pictures())
+    check_inputs_safe(folder, inputs, {"sheet"})
+    model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
+    controls = read_controls(config.control(), model, task)
+    make_folder(folder / PREVIEWS)
+
+    def do(path: Path, stem: str) -> tuple[tuple[Row, dict[str, Any]], str]:
+        row, plan = _do_photo(path, stem, folder, model, task, config, controls)
+        return (row, _record(path, row, plan)), f"{len(row.results)} versions"
+
+    made, failures = one_by_one(config.photos, stems(config.photos, folder, config.n, inputs), do)
+    rows, records = [row for row, _ in made], [record for _, record in made]
+    if rows:
+        write_sheets(folder, rows, config.seed)
+        write_page(folder, rows, _facts(config), _title(rows, config.made))
+        write_settings(folder, task.name, _settings(config), records, failures)
+        print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
+    return Result(folder, tuple(rows), tuple(failures))
+
+
+def stems(photos: Sequence[Path], folder: Path, n: int, inputs: Sequence[Path] = ()) -> list[str]:
+    """One name a photo for its results: the photo's own stem, with _2, _3 ... where two would collide.
+
+    Names that differ in case only collide as well, and so does a name whose results would overwrite an input:
+    a photo, or another of ``inputs``.
+    """
+    kept = {name.casefold() for name in _stems_inside([*photos, *inputs], folder)}
+    found: list[str] = []
+    taken: set[str] = set()
+    for photo in photos:
+        wanted = shortened(photo.stem)
+        candidate, number = wanted, 1
+        while candidate.casefold() in taken or any(
+            f"{candidate}-{k}".casefold() in kept for k in (*range(1, n + 1), "original")
+        ):
+            number += 1
+            candidate = f"{wanted}_{number}"
+        taken.add(candidate.casefold())
+        found.append(candidate)
+    return found
+
+
+def _do_photo(
+    path: Path,
+    stem: str,
+    folder: Path,
+    model: CDVAE,
+    task: Task,
+    config: BatchConfig,
+    controls: Controls | None,
+) -> tuple[Row, Plan]:
+    from coembed.cli.output.gallery import PREVIEWS, Row, Shown, write_preview
+    from coembed.editing import api as edit
+    from coembed.imaging.io.photo import read_photo, write_photo
+
+    photo = read_photo(path)
+    suffix = _suffix(photo, config.format)
+    plan, pictures = edit.versions(photo, model, task, config.options(), controls)
+    files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
+    previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
+    original = f"{PREVIEWS}/{stem}-original.jpg"
+
+    def write(file: str, preview: str, pixels: Any) -> None:
+        write_photo(folder / file, pixels, photo)
+        write_preview(folder / preview, pixels, photo)
+
+    with ThreadPoolExecutor(edit.thread_count()) as pool:
+        jobs: list[Future[None]] = [pool.submit(write_preview, folder / original, photo.pixels, photo)]
+        for file, preview, pixels in zip(files, previews, pictures, strict=True):
+            if len(jobs) > 4:  # full-size results must not pile up in memory
+                jobs.pop(0).result()
+            jobs.append(pool.submit(write, file, preview, pixels))
+        for job in jobs:
+            job.result()
+    weights = (None,) * config.n if config.all or config.between else plan.weights
+    shown = zip(files, previews, _names(plan, config), weights, strict=True)
+    return Row(path.name, (photo.width, photo.height), original, tuple(Shown(*s) for s in shown)), plan
+
+
+def _names(plan: Plan, config: BatchConfig) -> tuple[int | str, ...]:
+    """What each version is called: the number of its draw, or how far it is from one to another."""
+    if config.between is None:
+        return plan.draws
+    first, second = config.between
+    return tuple(f"{first} to {second}, {step / (config.n - 1):.0%}" for step in plan.draws)
+
+
+def _suffix(photo: Photo, wanted: str) -> str:
+    if wanted in _SUFFIXES:
+        return _SUFFIXES[wanted]
+    return photo.suffix
+
+
+def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
+    width, height = row.size
+    samples = [
+        {"file": shown.file, "draw": shown.draw, "weight": weight}
+        for shown, weight in zip(row.results, plan.weights, strict=True)
+    ]
+    return {"photo": json_text(path), "width": width, "height": height, "samples": samples}
+
+
+def _settings(config: BatchConfig) -> dict[str, Any]:
+    names = ("model", "seed", "n", "strength", "temperature")
+    chosen = {"distinct": not config.all, "pick": config.pick}
+    return {name: getattr(config, name) for name in names} | chosen | _asked(config)
+
+
+def _asked(config: BatchConfig) -> dict[str, Any]:
+    """What is asked of the draws besides, as far as it is: closeness says nothing without an example."""
+    asked = {name: getattr(config, name) for name in ("like", "hint", "mask", "keep")}
+    found: dict[str, Any] = {name: json_text(path) for name, path in asked.items() if path is not None}
+    if config.like is not None:
+        found["closeness"] = config.closeness
+    return found | ({} if config.between is None else {"between": list(config.between)})
+
+
+def _facts(config: BatchConfig) -> dict[str, object]:
+    choice = "plain draws" if config.all else {"typical": "distinct kinds", "spread": "far apart"}[config.pick]
+    choice = "steps" if config.between else choice
+    facts: dict[str, object] = {"model": config.model, "seed": config.seed, "versions": f"{config.n}, {choice}"}
+    facts |= {"strength": config.strength, "temperature": config.temperature}
+    return facts | {
+        name: " to ".join(map(str, v)) if name == "between" else v for name, v in _asked(config).items()
+    }
+
+
+def _title(rows: Sequence[Row], made: str) -> str:
+    name = rows[0].name if len(rows) == 1 else f"{len(rows)} photos"
+    return f"{name}, {made}"
+
+
+def _stems_inside(photos: Sequence[Path], folder: Path) -> list[str]:
+    from coembed.cli.output.gallery import PREVIEWS
+
+    places = {folder.resolve(), (folder / PREVIEWS).resolve()}
+    return [photo.stem for photo in photos if photo.parent.resolve() in places]

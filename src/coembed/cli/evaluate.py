@@ -1,0 +1,192 @@
+"""``coembed evaluate``: a model, and if wanted the simple samplers, on pairs; a table and a JSON file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from coembed.cli.evaluate_options import EvaluateConfig
+from coembed.cli.output.progress import Progress
+from coembed.data.store.index import INDEX
+from coembed.data.store.store import PairStore, open_pairs
+from coembed.errors import ConfigError, DataError
+from coembed.evaluation.bootstrap import Comparison, compare, interval
+from coembed.evaluation.compact import write_compact_json
+from coembed.evaluation.evaluate import evaluate
+from coembed.evaluation.export import likelihood_table, write_csv, write_latex
+from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
+from coembed.evaluation.results import Evaluation, difference, linearised, ratio, summaries
+from coembed.evaluation.tables import more_table, rich_table, table_rows
+from coembed.models.baselines.simple import NEAREST, fit_simple
+from coembed.numerics.random import Sampler
+from coembed.serialization import to_dict
+
+_SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all
+_COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "variogram", "epe_1", "spread_skill")
+
+
+def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
+    """Scores the model (first) and the simple samplers, prints the table and writes the JSON file.
+
+    The training pairs are read for the simple samplers only.
+
+    Raises:
+        ModelError: no such model.
+        DataError: no such pairs, or a single store where ``baselines`` needs a training split.
+        ConfigError: a JSON file whose folder is missing, or more samples than there are nearest neighbours.
+    """
+    for option in ("json", "csv", "latex"):
+        path = getattr(config, option)
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"{option}: {path} lies in a folder that does not exist")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    store = open_pairs(config.pairs, config.split)
+    if config.baselines and (store.folder is None or store.folder == Path(config.pairs)):
+        raise DataError(f"{config.pairs}: is one store; --baselines needs a folder that holds train/ and val/")
+    layer = store.index.field
+    clip = (layer.low, layer.high) if config.clip else None
+    training = _training_pairs(config, store)
+    evaluations, densities = [], []
+    for name, sampler in _samplers(config):
+        with Progress(name, min(config.limit, len(store)), unit="photos") as progress:
+            found = evaluate(
+                sampler,
+                store,
+                name=name,
+                limit=config.limit,
+                samples=config.samples,
+                seed=config.seed,
+                clip=clip,
+                scores=config.scores,
+                vector=getattr(layer, "vector", False),
+                training=training,
+                progress=progress.advance,
+            )
+        evaluations.append(found)
+        if config.particles and has_density(sampler):
+            densities.append(_likelihood(sampler, name, store, config))
+    comparisons = _comparisons(evaluations, config)
+    _print(evaluations, densities, comparisons, config)
+    if config.json is not None:
+        write_compact_json(config.json, _json(evaluations, densities, comparisons, store, config))
+    if config.csv is not None:
+        write_csv(config.csv, evaluations, densities)
+    if config.latex is not None:
+        write_latex(config.latex, table_rows(evaluations))
+    return evaluations
+
+
+def _training_pairs(config: EvaluateConfig, store: PairStore) -> PairStore | None:
+    """The pairs that novelty is measured against, where the full scores are wanted and there are any."""
+    if config.scores != "full" or config.split == "train" or store.folder in (None, Path(config.pairs)):
+        return None
+    return open_pairs(config.pairs, "train") if (Path(config.pairs) / "train" / INDEX).is_file() else None
+
+
+def _likelihood(sampler: Sampler, name: str, store: PairStore, config: EvaluateConfig) -> Likelihood:
+    layers = store.index.condition, store.index.field
+    with Progress(f"{name}, likelihood", min(config.limit, len(store)), unit="photos") as progress:
+        return likelihood(
+            sampler,
+            store,
+            name=name,
+            limit=config.limit,
+            particles=config.particles,
+            seed=config.seed,
+            ranges=((layers[0].low, layers[0].high), (layers[1].low, layers[1].high)),
+            progress=progress.advance,
+        )
+
+
+def _comparisons(evaluations: list[Evaluation], config: EvaluateConfig) -> list[tuple[str, Comparison]]:
+    """The model against every other sampler, resampled, where intervals or a second model are asked for."""
+    if not config.intervals and config.against is None:
+        return []
+    model, found = evaluations[0], []
+    for other in evaluations[1:]:
+        shared = [m for m in _COMPARED if linearised(model, m) is not None and linearised(other, m) is not None]
+        found += [(other.name, compare(model, other, metric)) for metric in shared]
+    return found
+
+
+def _json(
+    evaluations: list[Evaluation],
+    densities: list[Likelihood],
+    comparisons: list[tuple[str, Comparison]],
+    store: PairStore,
+    config: EvaluateConfig,
+) -> dict[str, object]:
+    data: dict[str, object] = {
+        "format": "coembed-evaluations",
+        "version": 1,
+        "task": store.index.task,
+        "split": config.split,
+        "samplers": summaries(evaluations, NEAREST if config.baselines else None),
+    }
+    if config.intervals:
+        data["intervals"] = {
+            e.name: {m: to_dict(interval(e, m)) for m in _COMPARED if linearised(e, m) is not None}
+            for e in evaluations
+        }
+    if comparisons:
+        model = evaluations[0].name
+        data["comparisons"] = [{"one": model, "other": name, **to_dict(found)} for name, found in comparisons]
+    if densities:
+        data["likelihood"] = [
+            {
+                **{key: value for key, value in to_dict(d).items() if key not in ("names", "elbo", "bound")},
+                "summary": {key: to_dict(value) for key, value in d.summary().items()},
+                "elbo_per_photo": d.elbo,
+                "bound_per_photo": d.bound,
+            }
+            for d in densities
+        ]
+    return data | {"photos": evaluations[0].names, "per_photo": {e.name: e.values for e in evaluations}}
+
+
+def _samplers(config: EvaluateConfig) -> Iterator[tuple[str, Sampler]]:
+    from coembed.models.pretrained import from_pretrained
+
+    name = Path(config.run).name or config.run
+    yield name, from_pretrained(config.run)
+    if config.against is not None:
+        other = Path(config.against).name or config.against
+        yield config.against if other == name else other, from_pretrained(config.against)
+    if config.baselines:
+        yield from fit_simple(open_pairs(config.pairs, "train"))
+
+
+def _print(
+    evaluations: list[Evaluation],
+    densities: list[Likelihood],
+    comparisons: list[tuple[str, Comparison]],
+    config: EvaluateConfig,
+) -> None:
+    # A log has no width of its own; the table needs about this much.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(rich_table(evaluations))
+    more = more_table(evaluations)
+    if more is not None:
+        console.print(more)
+    if densities:
+        console.print(likelihood_table(densities))
+    model = evaluations[0]
+    for name, found in comparisons:
+        if found.metric not in _SHOWN:
+            continue
+        apart = found.difference
+        wins = "" if found.wins is None else f"; lower on {100 * found.wins:.0f}% of photos"
+        ends = f"95%: {apart.low:+.4g} to {apart.high:+.4g}"
+        console.print(f"{model.name} less {name}, {found.metric}: {apart.value:+.4g} ({ends}){wins}")
+    reference = next((e for e in evaluations if e.name == NEAREST), None)
+    if not config.baselines or reference is None or model.samples < 2:
+        return
+    against, apart = ratio(model, reference, "energy"), difference(model, reference, "energy")
+    error = "" if apart.error is None else f" ± {apart.error:.3f}"
+    paired = f"energy score x {against.value:.3f} ({apart.value:+.3f}{error}, paired)"
+    console.print(f"{model.name} against {NEAREST}: {paired}")

@@ -1,0 +1,243 @@
+"""``coembed motion``: frames in, and a folder of the motions that may follow each: pictures, flows, animations.
+
+A frame that cannot be done is reported and the others go on. Nothing is written over an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from coembed.cli.output.files import (
+    check_inputs_safe,
+    default_folder,
+    json_text,
+    make_folder,
+    one_by_one,
+    shortened,
+    write_settings,
+)
+from coembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from coembed.cli.output.motion_page import Subject
+    from coembed.models.cdvae.model import CDVAE
+    from coembed.tasks import Task
+
+_OWN_STEMS = {"sheet", "wheel"}
+_MAX_SIDE, _MOST_FRAMES = 2048, 240  # of an animation, which lies in memory whole
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Shows n kinds of motion that may follow each frame, the most likely first.
+
+    For each: arrows over the frame, Middlebury's colours, the flow in a .flo file at the frame's size, and a
+    looping animation that carries the picture along.
+
+    Raises:
+        ConfigError: no frames, or an option outside its range.
+    """
+
+    frames: tyro.conf.Positional[tuple[Path, ...]]
+    """JPEG, PNG, WebP or TIFF files."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 4
+    """Kinds of motion for each frame."""
+    seed: int = 0
+    """Same frame, seed and model, same motions."""
+    draws: int = 100
+    """Draws of the model that are grouped into n kinds; each kind's share of them is shown."""
+    temperature: float = 1.0
+    """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
+    animation: Literal["webp", "gif", "none"] = "webp"
+    """Format of the animations; a GIF is several times as large and has 256 colours."""
+    animation_size: int = 640
+    """Their longer side at most, pixels."""
+    animation_frames: int = 24
+    """Their length, at 20 frames a second."""
+    flo: tyro.conf.FlagCreatePairsOff[bool] = True
+    """Leave out the .flo files, which take 8 bytes a pixel of the frame, each."""
+    model: str = "motion"
+    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
+    as sharp as held-out ones, where the model's own draws are smooth."""
+    out: Path | None = None
+    """Folder of the results; out/NAME OF THE FRAME-motion by default."""
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise ConfigError("frames: got none, expected at least one file")
+        if self.n < 1:
+            raise ConfigError(f"n: got {self.n}, expected at least 1")
+        if not 16 <= self.animation_size <= _MAX_SIDE:
+            raise ConfigError(f"animation-size: got {self.animation_size}, expected 16 to {_MAX_SIDE}")
+        if not 2 <= self.animation_frames <= _MOST_FRAMES:
+            raise ConfigError(f"animation-frames: got {self.animation_frames}, expected 2 to {_MOST_FRAMES}")
+
+
+@dataclass(frozen=True)
+class MotionResult:
+    """What a run has written.
+
+    Args:
+        folder: where to.
+        subjects: the frames that were done.
+        failures: the others, with the reason.
+    """
+
+    folder: Path
+    subjects: tuple[Subject, ...]
+    failures: tuple[tuple[Path, str], ...]
+
+
+def run_motion(config: MotionConfig) -> MotionResult:
+    """Does the frames one by one, then writes sheet, page and ``samples.json``.
+
+    Progress goes to standard output, failures to standard error.
+
+    Raises:
+        ModelError: the model cannot be loaded, or is for another task.
+        ConfigError: a setting outside its range, or a folder in which an input would be overwritten.
+        PhotoError: the folder of the results cannot be made.
+    """
+    from coembed.cli.output.gallery import PREVIEWS
+    from coembed.cli.output.motion_page import write_page, write_sheets
+    from coembed.editing.api import load_model
+    from coembed.editing.motion import TASK, check_options
+
+    check_options(config.n, config.draws, config.temperature)
+    folder = config.out or default_folder(config.frames, "-motion")
+    names = _names(config.frames, folder, config)
+    model, task = load_model(config.model, TASK)
+    make_folder(folder / PREVIEWS)
+
+    def do(path: Path, name: str) -> tuple[tuple[Subject, dict[str, Any]], str]:
+        subject = _do_frame(path, name, folder, model, task, config)
+        shares = ", ".join(f"{shown.share:.0%}" for shown in subject.motions)
+        return (subject, _record(path, subject)), f"{len(subject.motions)} motions ({shares})"
+
+    made, failures = one_by_one(config.frames, names, do)
+    subjects, records = [subject for subject, _ in made], [record for _, record in made]
+    if subjects:
+        write_sheets(folder, subjects)
+        write_page(folder, subjects, _facts(config))
+        write_settings(folder, TASK, _settings(config), records, failures)
+        print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
+    return MotionResult(folder, tuple(subjects), tuple(failures))
+
+
+def _do_frame(path: Path, name: str, folder: Path, model: CDVAE, task: Task, config: MotionConfig) -> Subject:
+    from coembed.cli.output.gallery import PREVIEWS, write_preview
+    from coembed.cli.output.motion_page import Shown, Subject
+    from coembed.cli.output.motion_pictures import (
+        as_seen,
+        scale_of,
+        write_animation,
+        write_flow,
+        write_pictures,
+    )
+    from coembed.editing.motion import FlowEnlarger, kinds_of_motion, shrunk
+    from coembed.imaging.io.photo import read_photo
+    from coembed.imaging.strips import thread_count
+
+    photo = read_photo(path)
+    kinds = kinds_of_motion(
+        photo, model, task, config.n, config.seed, draws=config.draws, temperature=config.temperature
+    )
+    enlarge = FlowEnlarger(photo, kinds[0].low.shape[1:])
+    flows = [enlarge(kind.low) for kind in kinds]
+    picture, scale = as_seen(photo, enlarge.size), scale_of(flows)
+    small = shrunk(picture, config.animation_size)
+    files = [_files(name, k, config) for k in range(1, config.n + 1)]
+    original = f"{PREVIEWS}/{name}-original.jpg"
+    write_preview(folder / original, photo.pixels, photo)
+    with ThreadPoolExecutor(thread_count()) as pool:
+        animations = [
+            pool.submit(write_animation, folder / f["animation"], small, flow, config.animation_frames)
+            for f, flow in zip(files, flows, strict=True)
+            if "animation" in f
+        ]
+        for f, flow in zip(files, flows, strict=True):
+            write_pictures(folder / f["arrows"], folder / f["colors"], picture, flow, scale)
+            if "flow" in f:  # full-size flows one after the other: each may be a hundred MB
+                write_flow(folder / f["flow"], flow, (photo.height, photo.width))
+        seconds = [job.result() for job in animations] or [None] * config.n
+    to_photo = max(photo.width, photo.height) / max(enlarge.size)
+    motions = tuple(
+        Shown(f, kind.share, kind.draw, time_shown)
+        for f, kind, time_shown in zip(files, kinds, seconds, strict=True)
+    )
+    size = photo.width, photo.height
+    return Subject(path.name, size, original, motions, scale.full_color * to_photo, scale.stretch)
+
+
+def _files(name: str, k: int, config: MotionConfig) -> dict[str, str]:
+    """The files of one motion by what they hold; what is not asked for is not there."""
+    files = {"arrows": f"{name}-{k}-arrows.jpg", "colors": f"{name}-{k}-colors.png"}
+    if config.flo:
+        files["flow"] = f"{name}-{k}.flo"
+    if config.animation != "none":
+        files["animation"] = f"{name}-{k}.{config.animation}"
+    return files
+
+
+def _record(path: Path, subject: Subject) -> dict[str, Any]:
+    motions = [
+        {**shown.files, "draw": shown.draw, "share": shown.share, "seconds_shown": shown.seconds}
+        for shown in subject.motions
+    ]
+    width, height = subject.size
+    return {
+        "photo": json_text(path),
+        "width": width,
+        "height": height,
+        "full_color_pixels_a_second": subject.full_color,
+        "arrows_stretched_by": subject.stretch,
+        "samples": motions,
+    }
+
+
+def _settings(config: MotionConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("model", "seed", "n", "draws", "temperature")}
+
+
+def _facts(config: MotionConfig) -> dict[str, object]:
+    facts: dict[str, object] = {"model": config.model, "seed": config.seed}
+    return facts | {"motions": f"{config.n}, of {config.draws} draws", "temperature": config.temperature}
+
+
+def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[str]:
+    """One name a frame for its results: its own stem, with _2, _3 ... where files would collide.
+
+    They would with those of another frame (names that differ in case only included) or with an input.
+
+    Raises:
+        ConfigError: an input of the name of a sheet or the page lies where those go.
+    """
+    inputs = {str(frame.resolve()).casefold() for frame in frames}
+    check_inputs_safe(folder, frames, _OWN_STEMS)
+    found: list[str] = []
+    taken: set[str] = set()
+    for frame in frames:
+        wanted = name = shortened(frame.stem)
+        number = 1
+        while name.casefold() in taken or not inputs.isdisjoint(_places(name, folder, config)):
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
+
+
+def _places(name: str, folder: Path, config: MotionConfig) -> set[str]:
+    """Where the results of a frame of that name go, whole and without case."""
+    from coembed.cli.output.gallery import PREVIEWS
+
+    files = [f"{PREVIEWS}/{name}-original.jpg"]
+    for k in range(1, config.n + 1):
+        files += _files(name, k, config).values()
+    return {str((folder / file).resolve()).casefold() for file in files}

@@ -1,0 +1,1 @@
+"""What the verbs write besides the results themselves: folders, pages, contact sheets, progress."""

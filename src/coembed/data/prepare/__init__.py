@@ -1,0 +1,1 @@
+"""Photos and clips into pairs: resumable, on several processes."""

@@ -1,0 +1,202 @@
+"""Builds one store from a list of items: worker processes, whole shards, resumable, the same bytes every time.
+
+Items are cut into consecutive blocks, one shard a block. Workers turn small chunks into arrays; the parent
+puts chunks in order and writes a shard when its block is full. So the bytes depend on the items and the options
+alone. What is done is noted in ``.preparing/`` beside the shards until the index is written, last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from dataclasses import field as default
+from pathlib import Path
+
+import numpy as np
+
+from coembed.cli.output.progress import Progress
+from coembed.data.prepare import resume
+from coembed.data.prepare.workers import Item, Made, Recipe, make_chunks
+from coembed.data.store.index import (
+    INDEX,
+    Dtype,
+    PairIndex,
+    Skipped,
+    Source,
+    shard_rows,
+    write_index,
+    write_shard,
+)
+from coembed.errors import DataError, PhotoError
+
+_CHUNK = 16  # photos a message between processes: small beside a shard, large beside the cost of a message
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a store is built.
+
+    Args:
+        dtype: of the stored numbers.
+        workers: processes; with 1 the work is done in this one. Does not change the bytes.
+        strict: an unreadable photo is an error.
+        shard_pairs: pairs a shard; None: 2048, or fewer where that would pass 64 MB.
+    """
+
+    dtype: Dtype = "float16"
+    workers: int = 1
+    strict: bool = False
+    shard_pairs: int | None = None
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What became of one store: pairs it holds, pairs kept from an earlier run, items skipped, seconds.
+
+    ``left_out`` counts pairs left out on purpose, by reason.
+    """
+
+    folder: str
+    pairs: int
+    kept: int
+    skipped: tuple[Skipped, ...]
+    seconds: float
+    left_out: dict[str, int] = default(default_factory=dict)
+
+
+def build_store(
+    folder: Path,
+    items: Sequence[Item],
+    recipe: Recipe,
+    options: BuildOptions,
+    *,
+    source: Source,
+    left_out: Sequence[Skipped] = (),
+) -> StoreSummary:
+    """Writes a store, or finishes one that an earlier run with the same options began.
+
+    Args:
+        folder: made if missing.
+        items: in the order of the rows.
+        recipe: makes the pairs.
+        options: how.
+        source: goes into the index.
+        left_out: files that are no items, to be listed as skipped.
+
+    Raises:
+        DataError: the folder holds other things, or pairs made with other options; no item gave a pair; the
+            user's data is wrong; a worker died.
+        PhotoError: an unreadable photo, and ``options.strict``.
+    """
+    start = time.monotonic()
+    channels = recipe.condition.channels + recipe.field.channels
+    rows = max(
+        1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // recipe.pairs_an_item
+    )
+    blocks = [items[i : i + rows] for i in range(0, len(items), rows)]
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.strict:
+        _refuse(left_out)
+    with resume.claimed(folder):
+        recorded = resume.options_of(items, recipe, options.dtype, rows)
+        resume.check_options(folder, recorded)
+        done = resume.kept_blocks(folder, blocks)
+        kept = sum(len(b.names) for b in done.values())
+        if options.strict:
+            _refuse([s for b in done.values() for s in b.skipped])
+        complete = (folder / INDEX).exists() and len(done) == len(blocks)
+        if not complete:
+            resume.begin(folder, recorded, done)
+            before = sum(_photos(blocks[n]) for n in done)
+            with (
+                Progress(folder.name, _photos(items), done=before, unit=recipe.unit) as progress,
+                closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
+            ):
+                for n, block in made:
+                    resume.note(folder, n, block)
+                    done[n] = block
+        finished = [done[n] for n in range(len(blocks))]
+        skipped = (*left_out, *(s for b in finished for s in b.skipped))
+        names = tuple(name for b in finished for name in b.names)
+        left_out_pairs = _counts(b.left_out for b in finished)
+        if not names:
+            reasons = "; ".join(
+                [f"{s.name}: {s.reason}" for s in skipped[:3]] + [f"{n} {r}" for r, n in left_out_pairs.items()]
+            )
+            raise DataError(f"{folder}: none of {len(items)} items gave a pair ({reasons})")
+        if not complete:
+            index = PairIndex(
+                task=recipe.task,
+                condition=recipe.condition,
+                field=recipe.field,
+                size=recipe.size,
+                dtype=options.dtype,
+                count=len(names),
+                names=names,
+                shards=tuple(b.shard for b in finished if b.shard is not None),
+                source=source,
+                skipped=skipped,
+                options=recorded,
+                left_out=left_out_pairs,
+            )
+            write_index(folder, recipe.finished(index, folder))
+        resume.forget(folder)
+    return StoreSummary(str(folder), len(names), kept, skipped, time.monotonic() - start, left_out_pairs)
+
+
+def _make_blocks(
+    folder: Path,
+    blocks: Sequence[Sequence[Item]],
+    done: set[int],
+    recipe: Recipe,
+    options: BuildOptions,
+    progress: Progress,
+) -> Generator[tuple[int, resume.Block], None, None]:
+    """Makes the blocks that are not done, in order, and writes their shards."""
+    todo = [n for n in range(len(blocks)) if n not in done]
+    length = max(1, _CHUNK // recipe.pairs_an_item)
+    chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]
+    parts: list[Made] = []
+    seen = 0
+    with closing(make_chunks(recipe, [c for _, c in chunks], options.dtype, options.workers)) as results:
+        for (n, chunk), made in zip(chunks, results, strict=True):
+            if options.strict:
+                _refuse(made.skipped)
+            parts.append(made)
+            seen += len(chunk)
+            progress.advance(_photos(chunk))
+            if seen == len(blocks[n]):
+                yield n, _write_block(folder, n, parts)
+                parts, seen = [], 0
+
+
+def _write_block(folder: Path, number: int, parts: Sequence[Made]) -> resume.Block:
+    names = tuple(name for p in parts for name in p.names)
+    skipped = tuple(s for p in parts for s in p.skipped)
+    left_out = _counts(p.left_out for p in parts)
+    if not names:
+        return resume.Block(None, names, skipped, left_out)
+    condition = np.concatenate([p.condition for p in parts])
+    field = np.concatenate([p.field for p in parts])
+    return resume.Block(write_shard(folder, number, condition, field, left_out), names, skipped, left_out)
+
+
+def _counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(sorted(total.items()))
+
+
+def _photos(items: Sequence[Item]) -> int:
+    """How many photos, whatever the number of views."""
+    return sum(not item.view for item in items)
+
+
+def _refuse(skipped: Sequence[Skipped]) -> None:
+    if skipped:
+        first = skipped[0]
+        raise PhotoError(f"{first.name}: {first.reason} (an error because of --strict)")

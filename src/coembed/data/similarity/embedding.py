@@ -1,0 +1,102 @@
+"""Where the codes of every pair are drawn to: an embedding by locality preserving projection, aligned."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from coembed.data.similarity.align import agreement, canonical, procrustes
+from coembed.data.similarity.features import Block, Scaling
+from coembed.errors import DataError
+from coembed.numerics.lpp.lpp import LocalityPreservingProjection
+from coembed.training.guidance_config import GuidanceConfig
+
+_FIELD = "field_pixels"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets in standard deviations, smoothest dimension first.
+
+    Attributes:
+        condition: (2, n, k) float32: of every pair, and of the pair in a mirror; or (1, n, k) without mirrors.
+        field: the same for the field's codes.
+        agreement: (k,) correlation of both sides' targets, dimension by dimension.
+    """
+
+    condition: np.ndarray
+    field: np.ndarray
+    agreement: np.ndarray
+
+
+def make_targets(
+    blocks: Mapping[str, Block],
+    mirrored: Mapping[str, Block] | None,
+    config: GuidanceConfig,
+    groups: np.ndarray | None = None,
+) -> Targets:
+    """Embeds pairs by their features.
+
+    ``joint`` embeds all blocks at once, the same targets for both sides. Otherwise the condition is embedded
+    by all blocks but the field's pixels, and the field by its pixels (as in the paper); without, both alike.
+
+    Args:
+        blocks: a row a pair: any of label, layout, pixels, field_pixels, own.
+        mirrored: the same of every pair in a mirror, or None.
+        config: the options.
+        groups: near duplicates, which shall not be neighbours (see ``features.groups_of``).
+
+    Raises:
+        DataError: no block with a weight above 0, or features that are the same for all pairs.
+    """
+    weights = {
+        "label": config.label,
+        "layout": config.layout,
+        "pixels": config.pixels,
+        _FIELD: config.pixels,
+        "own": config.own_weight,
+    }
+    used = [name for name in blocks if weights[name] > 0]
+    if not used:
+        raise DataError(f"guidance: all weights of {', '.join(blocks) or 'no features'} are 0")
+    if config.align == "joint" or _FIELD not in used:
+        both = _embed(blocks, mirrored, used, weights, config, groups)
+        return Targets(both, both, agreement(both[0], both[0]))
+    condition_side = [name for name in used if name != _FIELD]
+    condition = _embed(blocks, mirrored, condition_side, weights, config, groups)
+    field = _embed(blocks, mirrored, [_FIELD], weights, config, groups)
+    size = min(condition.shape[2], field.shape[2])
+    condition, field = condition[..., :size], field[..., :size]
+    if config.align == "procrustes":
+        field = field @ procrustes(condition[0], field[0])
+    elif config.align == "cca":
+        a, b, _ = canonical(condition[0], field[0])
+        condition, field = condition @ a, field @ b
+    condition, field = (side.clip(-config.clip, config.clip).astype(np.float32) for side in (condition, field))
+    return Targets(condition, field, agreement(condition[0], field[0]))
+
+
+def _embed(blocks, mirrored, used, weights, config: GuidanceConfig, groups) -> np.ndarray:
+    """(1 or 2, n, k) targets from these blocks: mean 0 and deviation 1 over the pairs as they are."""
+    chosen = {name: blocks[name] for name in used}
+    scaling = Scaling.of(chosen, weights)
+    features = scaling.join(chosen)
+    lpp = LocalityPreservingProjection(config.components, n_neighbors=config.neighbors)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # fewer dimensions than wanted are as good: labels alone
+            plain = lpp.fit(features, groups=groups).transform(features)
+    except DataError as error:
+        raise DataError(f"guidance: features {', '.join(used)}: {error}") from None
+    sides = [plain]
+    if mirrored is not None:
+        del features
+        sides.append(lpp.transform(scaling.join({name: mirrored[name] for name in used})))
+    mean, deviation = plain.mean(0), plain.std(0)
+    table = (np.stack(sides) - mean) / np.where(deviation > 0, deviation, 1)
+    return table.clip(-config.clip, config.clip).astype(np.float32)

@@ -1,0 +1,1 @@
+"""One photo in, n photos or n motions out. No files are written here."""

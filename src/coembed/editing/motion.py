@@ -1,0 +1,184 @@
+"""What may happen next: one photo in, the n kinds of motion that a model thinks likely out.
+
+    photo -> area means at the model's size -> a hundred draws of the flow
+          -> k-medoids: n representative draws, and the share of the draws that each stands for
+          -> upsampled along the photo's edges, as pixels of the photo
+
+One frame allows many futures, so a single prediction would be their blurred mean; the groups keep them apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from coembed.editing.api import load_model
+from coembed.editing.draw import draw, low_layers
+from coembed.editing.selection import representatives
+from coembed.errors import ConfigError, ModelError
+from coembed.imaging.flow.estimate import resize_flow
+from coembed.imaging.io.photo import Photo, read_photo
+from coembed.imaging.upsampling.interpolate import Interpolator
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from coembed.models.cdvae.model import CDVAE
+    from coembed.models.pretrained import Pretrained
+    from coembed.tasks import Task
+
+TASK = "motion"
+MOST_DRAWS = 2_000  # k-medoids keeps the distances between all of them
+
+# Longer side at which a flow follows the photo's edges. A cell of the model is many pixels there already, and
+# flow a pixel off at an edge of a 12 megapixel photo is not seen, but a full-size map a channel is felt.
+_WORKING_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One kind of motion that a photo may be followed by.
+
+    Attributes:
+        flow: (h, w, 2) float32, at the photo's size, pixels a second, x to the right and y downwards.
+        low: (2, hl, wl) float32, the draw itself: fractions of the frame's width and height a second.
+        share: of all draws, those that this one stands for; 0 to 1, the shares of all motions sum to 1.
+        draw: which draw of the seed it is.
+    """
+
+    flow: np.ndarray
+    low: np.ndarray
+    share: float
+    draw: int
+
+
+@dataclass(frozen=True)
+class MotionKind:
+    """A motion at the model's resolution; the attributes are those of ``Motion``."""
+
+    low: np.ndarray
+    share: float
+    draw: int
+
+
+def predict_motion(
+    photo: str | Path | bytes | Image.Image | np.ndarray,
+    n: int = 4,
+    seed: int = 0,
+    *,
+    draws: int = 100,
+    temperature: float = 1.0,
+    model: str | Path | Pretrained | CDVAE | None = None,
+) -> list[Motion]:
+    """Predicts n kinds of motion of a photo, the one that most draws agree on first.
+
+    The flow follows the photo's edges at 1024 pixels on the longer side and is enlarged smoothly from there, so
+    the work does not grow with the photo; what is returned does: 8 bytes a pixel and motion.
+
+    Args:
+        photo: a path, the bytes of a file, a Pillow image, or an array (h, w, 3) of uint8 or uint16.
+        n: kinds, at least 1.
+        seed: same photo, seed and model, same motions.
+        draws: at least n; more tell the shares better.
+        temperature: spread of the draws; below 1 more usual ones, above 1 more daring ones.
+        model: a loaded model, a bundled name, a folder or a hub id; None for the bundled weights.
+
+    Raises:
+        PhotoError: the photo cannot be read.
+        ModelError: the model cannot be loaded, or is for another task.
+        ConfigError: an option outside its range.
+
+    >>> motions = predict_motion("street.jpg", n=3)  # doctest: +SKIP
+    >>> [f"{m.share:.0%}" for m in motions]  # doctest: +SKIP
+    ['52%', '31%', '17%']
+    """
+    check_options(n, draws, temperature)
+    source = read_photo(photo)
+    loaded, task = load_model(model, TASK)
+    kinds = kinds_of_motion(source, loaded, task, n, seed, draws=draws, temperature=temperature)
+    enlarge = FlowEnlarger(source, kinds[0].low.shape[1:])
+    size = source.height, source.width
+    return [Motion(resize_flow(enlarge(kind.low), size), kind.low, kind.share, kind.draw) for kind in kinds]
+
+
+def kinds_of_motion(
+    photo: Photo, model: CDVAE, task: Task, n: int, seed: int, *, draws: int = 100, temperature: float = 1.0
+) -> list[MotionKind]:
+    """Draws flows and groups them; all at the model's resolution.
+
+    Args:
+        photo: any size.
+        model: for ``task``.
+        task: ``motion``, or one of the same layers.
+        n, seed, draws, temperature: as for ``predict_motion``.
+
+    Returns:
+        n kinds, the most common first.
+
+    Raises:
+        ConfigError: an option outside its range.
+        ModelError: a model of other channels, or one that draws values that are not finite.
+    """
+    check_options(n, draws, temperature)
+    shapes = tuple(model.config.condition_shape), tuple(model.config.field_shape)
+    for shape, layer in zip(shapes, (task.condition, task.field), strict=True):
+        if shape[0] != layer.channels:
+            raise ModelError(f"the model's {layer.name} has {shape[0]} channels, expected {layer.channels}")
+    condition, _ = low_layers(photo, task, *shapes)
+    with torch.inference_mode():
+        samples = draw(model, condition, draws, seed, temperature)[:, 0]
+    lows = samples.float().clamp(task.field.low, task.field.high).numpy()
+    if not np.isfinite(lows).all():
+        raise ModelError(f"the model drew {np.count_nonzero(~np.isfinite(lows))} values that are not finite")
+    # Motions are told apart as they look: in one unit for both directions, whatever the photo's aspect.
+    aspect = photo.width / photo.height
+    chosen = representatives(lows * np.array([aspect, 1], np.float32)[:, None, None], n)
+    return [MotionKind(lows[row], share, row) for row, share in zip(chosen.rows, chosen.weights, strict=True)]
+
+
+class FlowEnlarger:
+    """Studies a photo's edges once, then brings flows of it to the working size: 1024 on the longer side.
+
+    Args:
+        photo: any size; a smaller one is worked on at its own.
+        low_shape: (hl, wl) of the flows to come.
+    """
+
+    def __init__(self, photo: Photo, low_shape: tuple[int, int]):
+        guide = shrunk(photo.pixels, _WORKING_SIDE)
+        self.size = guide.shape[0], guide.shape[1]
+        # Without overshoot: in a colour it sharpens edges, here it would be motion backwards around whatever
+        # moves. Few ties by colour: what looks alike does not move alike (docs/upsampling.md).
+        self._interpolator = Interpolator(guide, low_shape, overshoot=0.0, kin=1.0)
+
+    def __call__(self, low: np.ndarray) -> np.ndarray:
+        """A flow (2, hl, wl) in fractions of the frame as (h, w, 2) float32 in pixels of the working size."""
+        h, w = self.size
+        return np.ascontiguousarray(self._interpolator(low).transpose(1, 2, 0)) * np.array([w, h], np.float32)
+
+
+def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture (h, w, ...) reduced by area means to at most ``side`` pixels on its longer side, or itself."""
+    h, w = pixels.shape[:2]
+    scale = side / max(h, w)
+    if scale >= 1:
+        return pixels
+    return cv2.resize(
+        pixels, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA
+    )
+
+
+def check_options(n: int, draws: int, temperature: float) -> None:
+    """Raises ConfigError unless the numbers of kinds and draws and the temperature make sense."""
+    if n < 1:
+        raise ConfigError(f"n is {n}, expected at least 1")
+    if not n <= draws <= MOST_DRAWS:
+        raise ConfigError(f"draws is {draws}, expected n to {MOST_DRAWS}, here {n} to {MOST_DRAWS}")
+    if not (math.isfinite(temperature) and 0 <= temperature <= 4):
+        raise ConfigError(f"temperature is {temperature}, expected 0 to 4")

@@ -1,0 +1,153 @@
+"""From a user's photos and masks to what is asked of the draws, at the model's resolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coembed.editing.steering.example import code_of, sample_near
+from coembed.editing.steering.inpaint import Hint, sample_hint
+from coembed.editing.steering.interpolate import interpolate
+from coembed.editing.steering.options import ControlOptions
+from coembed.errors import DataError
+from coembed.imaging.io.photo import Photo, read_photo
+from coembed.imaging.resize import area_average
+from coembed.numerics.random import Streams
+from coembed.tasks.task import Task
+
+if TYPE_CHECKING:
+    from coembed.models.cdvae.model import CDVAE
+
+LOOK = 8
+"""Leading dimensions of the top code that an example pulls: how strong its field is, and how it runs across the
+frame. Those after hold where the example's own things are, which are not where this photo's are."""
+
+DOUBT = 0.25
+"""Of hints, standard deviations of the field: with less, detail inside the mask says too much of the rest."""
+
+
+class Controls:
+    """Options with their pictures read: made once, for any number of photos.
+
+    Args:
+        options: what is asked.
+        model: any co-embedding model.
+        task: what it is for.
+
+    Raises:
+        PhotoError: a picture that cannot be read.
+        ModelError: a model without codes.
+        DataError: the task fails on the example.
+    """
+
+    def __init__(self, options: ControlOptions, model: CDVAE, task: Task):
+        self.options, self.model, self.task = options, model, task
+        self.target = None
+        if options.like is not None:
+            self.target = code_of(model, *self._layers(read_photo(options.like)))
+        self.retouched = None if options.hint is None else read_photo(options.hint)
+        self.mask = None if options.mask is None else read_photo(options.mask)
+        self.keep = None if options.keep is None else read_photo(options.keep)
+
+    def draw(
+        self,
+        photo: Photo,
+        condition: Tensor,
+        field: Tensor,
+        reconstruction: Tensor,
+        n: int,
+        seed: int,
+        temperature: float,
+    ) -> Tensor:
+        """Fields of one photo as they were asked for.
+
+        Args:
+            photo: whose layers the following are.
+            condition, field, reconstruction: (1, c, h, w), natural units.
+            n: fields; steps between two draws, both included.
+            seed: field k depends on (seed, k) alone.
+            temperature: spread of the draws.
+
+        Returns:
+            (n, 1, c, h, w), natural units.
+
+        Raises:
+            DataError: a hint or mask of another size than the photo, or a mask that covers no cell by half.
+        """
+        options, streams = self.options, Streams(seed, [0])
+        if options.between is not None:
+            first, second = options.between
+            return interpolate(
+                self.model, condition, first, second, n, generator=streams, temperature=temperature
+            )
+        pull = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
+        if not options.holds:
+            if self.target is None:
+                return self.model.sample(condition, n, generator=streams, temperature=temperature)
+            return sample_near(
+                self.model, condition, n, **pull, generator=streams, dims=LOOK, temperature=temperature
+            )
+        held, mask, kept = self._held(photo, field, reconstruction)
+        samples = sample_hint(
+            self.model,
+            condition,
+            n,
+            Hint(held, mask, doubt=DOUBT),
+            **pull,
+            generator=streams,
+            dims=LOOK,
+            temperature=temperature,
+        )
+        # Exactly, so that what is kept does not change by a rounding.
+        return torch.where(kept, reconstruction, samples)
+
+    def _held(self, photo: Photo, field: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is held, where, and where it is all of the photo's own.
+
+        The photo's own field is held as the model reconstructs it, and a hint as a change of that: what the
+        model loses of the photo comes back with the photo itself (eq. 10).
+        """
+        size = (field.shape[-2], field.shape[-1])
+        held, mask = reconstruction, torch.zeros(1, 1, *size)
+        kept = torch.zeros(1, 1, *size, dtype=torch.bool)
+        if self.keep is not None:
+            mask = _coverage(self.keep, photo, size)
+            kept = mask >= 1 - 1e-4
+        if self.retouched is not None and self.mask is not None:
+            _check_size(self.retouched, photo)
+            hint, wanted = _coverage(self.mask, photo, size), self._layers(self.retouched)[1]
+            first = (hint >= mask) & (hint > 0)
+            held = torch.where(first, reconstruction + wanted - field, held)
+            mask, kept = torch.where(first, hint, mask), kept & ~first
+        return held, mask.clamp(0, 1), kept
+
+    def _layers(self, photo: Photo) -> tuple[Tensor, Tensor]:
+        from coembed.editing.draw import low_layers, shapes_of
+
+        return low_layers(photo, self.task, *shapes_of(self.model, self.task))
+
+
+def _coverage(mask: Photo, photo: Photo, size: tuple[int, int]) -> Tensor:
+    """Share of every cell that a mask covers, (1, 1, h, w): white 1, black or transparent 0."""
+    _check_size(mask, photo)
+    levels = mask.as_float().mean(2)
+    if mask.alpha is not None:
+        levels = levels * (mask.alpha / np.float32(np.iinfo(mask.alpha.dtype).max))
+    found = torch.from_numpy(np.ascontiguousarray(area_average(levels[..., None], size)))[None, None, ..., 0]
+    if float(found.max()) < 0.5:
+        raise DataError(
+            f"{mask.name}: covers no more than {float(found.max()):.0%} of any of the model's {size[0]} x "
+            f"{size[1]} cells, expected at least half of one in white"
+        )
+    return found
+
+
+def _check_size(picture: Photo, photo: Photo) -> None:
+    if picture.pixels.shape[:2] != photo.pixels.shape[:2]:
+        raise DataError(
+            f"{picture.name}: {picture.width} x {picture.height} pixels, expected those of {photo.name}: "
+            f"{photo.width} x {photo.height}"
+        )

@@ -1,0 +1,214 @@
+r"""Samples that agree with a hint: a field that somebody fixed in a part of the frame.
+
+With a linear field tower and a tie of Gaussians or mixtures of them, what is held is a linear observation with
+Gaussian noise, and the posterior of the codes is a mixture again: weights change by the evidence, and the
+codes of a draw move by the observation's gain (``gaussian_conditioning``). Exact where a lower code's
+distribution does not depend on the code above; where it does (a U-Net refines the lower layer), it is
+evaluated anew at the moved code, a few times. Other towers: ``coembed.editing.steering.optimize``.
+
+What is inferred is inferred with the model as it was learned, in all dimensions and at temperature 1, whatever
+``temperature`` and ``leading`` say of the draws: those narrow the draws, and a hint can still move everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coembed.editing.steering.example import pull_of, sample_near
+from coembed.editing.steering.optimize import search
+from coembed.editing.steering.posterior import Posterior, is_linear
+from coembed.errors import ConfigError, DataError, ModelError
+from coembed.models.cdvae.given import Given, draw_codes, evaluation
+from coembed.models.cdvae.model import CDVAE
+from coembed.numerics.pull import Pull
+from coembed.numerics.random import Streams
+
+LEAST_COVERED = 0.5  # of a cell; where less is covered, the cell is free
+_UNSEEN = 0.5  # standard deviations that the part of a cell that is not covered may differ by
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """A field that is held in a part of the frame.
+
+    Attributes:
+        field: (batch, c, h, w), natural units; only what is covered counts.
+        mask: (batch, 1, h, w) or (batch, c, h, w), share of each cell that is held, 0 to 1. A cell covered by
+            less than a half is free; one covered in part is held more loosely, the more is uncovered.
+        tolerance: how near, in standard deviations of the field; 0 holds covered cells exactly.
+        doubt: how far the model is taken to be from real fields in every cell, in the same unit: it adds to the
+            pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
+            draws, and what a hint says of the rest is better believed less (``benchmarks/control.py``).
+
+    Raises:
+        ConfigError: a tolerance or doubt outside 0 to 10.
+        DataError: shapes that do not fit each other, a mask outside [0, 1], or a covered value that is not
+            finite.
+    """
+
+    field: Tensor
+    mask: Tensor
+    tolerance: float = 0.0
+    doubt: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "doubt"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 to 10")
+        if self.field.dim() != 4:
+            raise DataError(f"the hint's field has shape {tuple(self.field.shape)}, expected (batch, c, h, w)")
+        batch, channels, *size = self.field.shape
+        if tuple(self.mask.shape) not in ((batch, 1, *size), (batch, channels, *size)):
+            wanted = f"({batch}, 1 or {channels}, {size[0]}, {size[1]})"
+            raise DataError(f"the hint's mask has shape {tuple(self.mask.shape)}, expected {wanted}")
+        if not bool(((self.mask >= 0) & (self.mask <= 1)).all()):
+            raise DataError("the hint's mask has values outside 0 to 1")
+        if not bool(self.field[self.covered].isfinite().all()):
+            raise DataError("the hint's field has values that are not finite where the mask covers them")
+
+    @property
+    def covered(self) -> Tensor:
+        """Which values are held, (batch, c, h, w) bool."""
+        return (self.mask >= LEAST_COVERED).expand_as(self.field)
+
+    @property
+    def variance(self) -> Tensor:
+        """How far a cell may be from what is held, squared standard deviations of the field, of every cell."""
+        return (self.tolerance**2 + (_UNSEEN * (1 - self.mask)) ** 2).expand_as(self.field)
+
+
+def sample_hint(
+    model: CDVAE,
+    condition: Tensor,
+    n: int,
+    hint: Hint,
+    *,
+    generator: Streams | torch.Generator | int,
+    target: Tensor | None = None,
+    closeness: float = 0.0,
+    dims: int | None = None,
+    temperature: float | list[float] = 1.0,
+    leading: int | None = None,
+) -> Tensor:
+    """Draws n fields a condition that agree with a hint, and go on from it as the model has learned.
+
+    Sample k is sample k of ``CDVAE.sample`` from the same seed, moved; where a mask covers nothing it is that
+    sample, bit for bit.
+
+    Args:
+        model: any co-embedding model.
+        condition: (batch, c, h, w), natural units.
+        n: samples a condition.
+        hint: of the same batch.
+        generator, temperature, leading: as for ``CDVAE.sample``.
+        target, closeness, dims: a pull on the top code besides, as for ``sample_near``.
+
+    Returns:
+        (n, batch, c, h, w), natural units.
+
+    Raises:
+        ConfigError, DataError: options outside their range, or a hint of another shape.
+        ModelError: a model without codes, or what ``CDVAE.sample`` refuses.
+    """
+    with evaluation(model):
+        given = Given.of(model, condition)
+        wanted = (len(given), *model.config.field_shape)
+        if tuple(hint.field.shape) != wanted:
+            raise DataError(f"the hint's field has shape {tuple(hint.field.shape)}, expected {wanted}")
+        if n < 1:
+            raise ModelError(f"n: got {n}, expected at least 1")
+        if not bool(hint.covered.any()):
+            return _without(model, condition, n, target, closeness, dims, generator, temperature, leading)
+        pull = None if target is None else pull_of(model, target, closeness, dims, len(given))
+        temperatures, streams = model._temperatures(temperature), Streams.of(generator, len(given))
+        held, parts = _Held(given, hint, pull, temperatures), []
+        for count in given.chunks(n):
+            noise = given.noise(streams, count, leading)
+            parts.append(held.draw(noise).view(count, *wanted))
+        return torch.cat(parts)
+
+
+class _Held:
+    """Draws of a batch of conditions that agree with a hint."""
+
+    def __init__(self, given: Given, hint: Hint, pull: Pull | None, temperatures: list[float]):
+        model = given.model
+        self.given, self.pull, self.temperatures = given, pull, temperatures
+        self.values = torch.where(hint.covered, model._standardise(hint.field.nan_to_num(), "field"), 0)
+        self.covered, self.variance, self.doubt = hint.covered, hint.variance, hint.doubt
+        self.posteriors = None
+        if is_linear(model):
+            empty = [torch.zeros(1, *shape) for shape in model.field_ladder.code_shapes]
+            pixels = model.field_ladder.decode(empty).log_var.exp() + hint.doubt**2
+            self.pixels = pixels.expand_as(self.values)
+            noise = self.pixels + self.variance
+            self.posteriors = [
+                Posterior.of(given, row, self.values[row], self.covered[row], noise[row], pull)
+                for row in range(len(given))
+            ]
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Fields (rows, c, h, w), natural units, a row a row of noise."""
+        given, batch = self.given, len(self.given)
+        index = given.index(len(noise) // batch)
+        errors = torch.stack([_errors(row, given.model.config.field_size) for row in noise])
+        errors = self.temperatures[-1] * errors.view(-1, *given.model.config.field_shape)
+        if self.posteriors is None:
+            values, covered, variance = (t[index] for t in (self.values, self.covered, self.variance))
+            wanted = (values, covered, variance, self.doubt)
+            fields, gain = search(given, index, noise, *wanted, errors, self.pull, self.temperatures)
+        else:
+            codes = self._codes(index, noise, errors)
+            fields = given.standardised(codes, index, given.parts(noise)[2], self.temperatures[-1])
+            gain = (self.pixels / (self.pixels + self.variance))[index]
+        # What is left of the pixels' own noise, given the codes and what is held: with no tolerance all of it.
+        held = torch.lerp(fields, self.values[index], gain.to(fields.dtype))
+        return given.natural(torch.where(self.covered[index], held, fields))
+
+    def _codes(self, index: Tensor, noise: Tensor, errors: Tensor) -> list[Tensor]:
+        assert self.posteriors is not None
+        for_tie = self.given.parts(noise)[1]
+        codes = [noise.new_zeros(len(noise), *shape) for shape in self.given.model.tie.shapes]
+        for row, posterior in enumerate(self.posteriors):
+            own = index == row
+            if posterior is None:
+                pull = None if self.pull is None else self.pull.rows(index[own])
+                context = self.given.context(index[own])
+                found = draw_codes(self.given.model, context, for_tie[own], self.temperatures, pull)
+            else:
+                found = posterior.draw(for_tie[own], errors[own], self.temperatures)
+            for code, part in zip(codes, found, strict=True):
+                code[own] = part
+        return codes
+
+
+def _errors(noise: Tensor, size: int) -> Tensor:
+    """Standard normals (size,) that are a function of a sample's own noise, and otherwise independent of it.
+
+    The stream itself must not be read further, or a sample with a hint would begin with other noise than
+    without.
+    """
+    digest = hashlib.blake2b(noise.cpu().numpy().tobytes(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    return torch.randn(size, generator=generator).to(noise.device)
+
+
+def _without(model, condition, n, target, closeness, dims, generator, temperature, leading) -> Tensor:
+    """Nothing is held: plain samples, or those near the target."""
+    if target is None:
+        return model.sample(condition, n, generator=generator, temperature=temperature, leading=leading)
+    return sample_near(
+        model,
+        condition,
+        n,
+        target,
+        closeness,
+        generator=generator,
+        dims=dims,
+        temperature=temperature,
+        leading=leading,
+    )

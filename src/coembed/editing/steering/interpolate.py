@@ -1,0 +1,120 @@
+r"""Between two draws: a path through codes that stays where draws usually are.
+
+A draw is a component of the tie (m, s) and noise e, code = m + s e. In many dimensions noise has a length,
+about sqrt(size), and a straight line cuts through the middle, where no draw is: fields there are too smooth
+and too alike. So noise turns from the one draw's to the other's (spherically, a layer at a time), while the
+component's mean and scale go straight: between Gaussians of one shape that is the optimal transport of one to
+the other. Lower layers are evaluated anew at every step, so fine structure follows the coarse at each of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from coembed.errors import ConfigError
+from coembed.models.cdvae.given import Given, evaluation, is_joint, top
+from coembed.models.cdvae.model import CDVAE
+from coembed.numerics.distributions import Mixture
+from coembed.numerics.random import Streams
+
+MOST_DRAWS = 100_000  # every draw up to the later one is made, and let go
+
+
+@torch.no_grad()
+def interpolate(
+    model: CDVAE,
+    condition: Tensor,
+    first: int,
+    second: int,
+    steps: int,
+    *,
+    generator: Streams | torch.Generator | int,
+    temperature: float | list[float] = 1.0,
+    leading: int | None = None,
+) -> Tensor:
+    """Fields on the way from one draw to another, both ends included.
+
+    Args:
+        model: any co-embedding model.
+        condition: (batch, c, h, w), natural units.
+        first, second: numbers of the draws, from 0: those that ``model.sample`` of the same generator gives.
+        steps: fields, at least 2.
+        generator, temperature, leading: as for ``CDVAE.sample``.
+
+    Returns:
+        (steps, batch, c, h, w), natural units.
+
+    Raises:
+        ConfigError: fewer than 2 steps, or draws that are not two.
+        ModelError: a model without codes, or what ``CDVAE.sample`` refuses.
+    """
+    check_path(first, second, steps)
+    with evaluation(model):
+        given = Given.of(model, condition)
+        temperatures, streams = model._temperatures(temperature), Streams.of(generator, len(given))
+        wanted: dict[int, Tensor] = {}
+        for draw in range(max(first, second) + 1):
+            row = given.noise(streams, 1, leading)
+            if draw in (first, second):
+                wanted[draw] = row
+        fields = [
+            _between(given, wanted[first], wanted[second], step / (steps - 1), temperatures)
+            for step in range(steps)
+        ]
+        return torch.stack(fields)
+
+
+def check_path(first: int, second: int, steps: int) -> None:
+    """Raises ConfigError unless two draws and a number of steps between them make sense."""
+    if steps < 2:
+        raise ConfigError(f"n is {steps}, expected at least 2 steps between two draws")
+    if not (0 <= first < MOST_DRAWS and 0 <= second < MOST_DRAWS and first != second):
+        raise ConfigError(
+            f"between is {first} and {second}, expected two different draws, 0 to {MOST_DRAWS - 1}"
+        )
+
+
+def turn(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """From a to b (rows, size) along the arc between them, t in [0, 1]; straight where there is no one arc.
+
+    Lengths go from the one's to the other's.
+    """
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)[:, None]
+    angle = cosine.acos()
+    sine = angle.sin()
+    arc = torch.sin((1 - t) * angle) / sine * a + torch.sin(t * angle) / sine * b
+    return torch.where(sine > 1e-3, arc, torch.lerp(a, b, t))
+
+
+def _between(given: Given, a: Tensor, b: Tensor, t: float, temperatures: list[float]) -> Tensor:
+    model, index = given.model, given.index(1)
+    (ca, ta, pa), (cb, tb, pb) = given.parts(a), given.parts(b)
+    sizes = model.condition_ladder.code_sizes if ca.shape[1] else []
+    turned = [turn(x, y, t) for x, y in zip(ca.split(sizes, -1), cb.split(sizes, -1), strict=True)]
+    context = given.context(index, torch.cat(turned, -1) if turned else None)
+    found, picks = top(model, context), (torch.special.ndtr(ta[:, 0]), torch.special.ndtr(tb[:, 0]))
+    if isinstance(found, Mixture):
+        rows = torch.arange(len(found.mean), device=found.mean.device)
+        log_var = found.log_var.expand_as(found.mean)
+        ends = [(found.mean[rows, k], (0.5 * log_var[rows, k]).exp()) for k in map(found.pick, picks)]
+        mean, scale = (torch.lerp(x, y, t) for x, y in zip(*ends, strict=True))
+    else:
+        mean, scale = (v.flatten(1) for v in (found.mean, (0.5 * found.log_var).exp()))
+    widths = [ta.shape[1] - 1] if is_joint(model) else model.tie.sizes
+    noise = [
+        turn(x, y, t) for x, y in zip(ta[:, 1:].split(widths, -1), tb[:, 1:].split(widths, -1), strict=True)
+    ]
+    code = mean + scale * temperatures[0] * noise[0]
+    if is_joint(model):
+        codes = list(code.split(model.tie.sizes, -1))
+    else:
+        codes = [code]
+        for i in range(1, len(noise)):
+            codes[-1] = codes[-1].view(-1, *model.tie.shapes[i - 1])
+            below = model.tie.conditional(i, model.field_ladder, codes, context)
+            part = noise[i].view(-1, *model.tie.shapes[i])
+            codes.append(below.sample(temperatures[i] * part))  # type: ignore[call-arg, arg-type]
+    codes = [c.view(-1, *shape) for c, shape in zip(codes, model.tie.shapes, strict=True)]
+    pixels = turn(pa, pb, t) if pa.shape[1] else pa
+    return given.natural(given.standardised(codes, index, pixels, temperatures[-1]))

@@ -1,0 +1,1 @@
+"""Worlds whose conditional distribution is known."""

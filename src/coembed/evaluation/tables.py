@@ -1,0 +1,161 @@
+"""Evaluations as a table, on a terminal or in Markdown, with the paper's columns (tables 2-4) first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from coembed.evaluation.results import BEST_OF, LEVELS, Evaluation, difference, linearised, ratio
+
+_NOTES = (
+    "Best of n (mean squared error a pixel) and variance are x 100, as in the paper. ES: fair energy score in "
+    "the L2 norm of the field; ES 1-8: its mean over fields averaged over 1, 2, 4 and 8 pixels. Lower is "
+    "better for best of n, ES and CRPS; 1 is right for spread/skill and sharpness (gradient energy over that "
+    "of real fields); coverage should equal its head. Seconds: sampling, all photos."
+)
+# head, metric, factor, digits
+_COLUMNS = [
+    *[(f"n={n}", f"best_{n}", 100, 2) for n in BEST_OF],
+    ("Var", "variance", 100, 2),
+    ("ES", "energy", 1, 3),
+    ("ES 1-8", "multiscale_energy", 1, 3),
+    ("CRPS", "crps", 1, 4),
+    ("spread/skill", "spread_skill", 1, 2),
+    *[(f"cover {round(100 * level)}", f"coverage_{round(100 * level)}", 1, 2) for level in LEVELS],
+    ("sharpness", "sharpness", 1, 2),
+]
+_EPE = [*[(f"EPE n={n}", f"epe_{n}", 1, 4) for n in (1, *BEST_OF)], ("EPE of mean", "epe_mean", 1, 4)]
+_MORE = [
+    ("VS", "variogram", 1, 4),
+    ("ranks", "reliability", 1, 2),
+    ("average rank", "average_rank", 1, 2),
+    ("band depth", "band_depth", 1, 2),
+    *[(f"{b}-{2 * b} px", f"power_{b}px", 1, 2) for b in (2, 4, 8, 16)],
+    ("precision", "precision", 1, 2),
+    ("density", "density", 1, 2),
+    ("recall", "recall", 1, 2),
+    ("coverage", "coverage", 1, 2),
+    ("novelty", "novelty", 1, 2),
+]
+_MORE_NOTES = (
+    "VS: variogram score, lower is better. Ranks of pixels, average rank and band depth of fields: reliability "
+    "indices, 0 if calibrated; {photos} calibrated photos come to about {chance:.2f} by chance in the latter "
+    "two. Power by wavelength over that of real fields, 1 is right. Precision to coverage: generated pairs of "
+    "condition and field of half the photos against real pairs of the other half; the last row puts real pairs "
+    "in their place. "
+    "Novelty: distance to the nearest training field over the real fields', 0 for copies."
+)
+REAL = "real pairs"
+_COMPARED = [
+    ("n=3", "best_3", 3),
+    ("n=100", "best_100", 3),
+    ("ES", "energy", 3),
+    ("ES 1-8", "multiscale_energy", 3),
+    ("CRPS", "crps", 3),
+]
+
+
+def rich_table(evaluations: Sequence[Evaluation]) -> Table:
+    """One row a sampler, for a terminal."""
+    first = evaluations[0]
+    table = Table(title=f"{first.conditions} photos, {first.samples} samples each", caption=_NOTES)
+    head, *rows = _cells(evaluations)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def more_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """The numbers of the full set and end-point errors, one row a sampler; None where there are none."""
+    rows = more_rows(evaluations)
+    if not rows:
+        return None
+    first = evaluations[0]
+    table = Table(caption=_more_notes(first) if first.sets or "variogram" in first.values else None)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def more_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Head and rows of the full set, with the columns that some sampler has; empty where none has any."""
+    summaries = [e.summary() for e in evaluations]
+    columns = [column for column in (*_EPE, *_MORE) if any(column[1] in summary for summary in summaries)]
+    if not columns:
+        return []
+    real = {key.removeprefix("real_"): value for key, value in summaries[0].items() if key.startswith("real_")}
+    named = [(e.name, summary) for e, summary in zip(evaluations, summaries, strict=True)]
+    rows = [["Sampler", *[head for head, _, _, _ in columns]]]
+    for name, summary in [*named, *([(REAL, real)] if real else [])]:
+        cells = [
+            f"{factor * summary[metric].value:.{digits}f}" if metric in summary else "–"
+            for _, metric, factor, digits in columns
+        ]
+        rows.append([name, *cells])
+    return rows
+
+
+def _more_notes(evaluation: Evaluation) -> str:
+    # Ten bins of about 0.1 +- sqrt(0.09 / photos), mean absolute deviation 0.8 of that.
+    chance = 10 * 0.8 * (0.09 / evaluation.conditions) ** 0.5
+    return _MORE_NOTES.format(photos=evaluation.conditions, chance=chance)
+
+
+def table_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Head and rows of the main table."""
+    return _cells(evaluations)
+
+
+def markdown_table(evaluations: Sequence[Evaluation]) -> str:
+    """One row a sampler, and what the columns mean."""
+    return _markdown(_cells(evaluations)) + "\n" + _NOTES + "\n"
+
+
+def markdown_comparison(evaluations: Sequence[Evaluation], reference: Evaluation) -> str:
+    """Ratios to the reference, and the paired difference in energy score with its standard error."""
+    heads = [name for name, _, _ in _COMPARED]
+    rows = [[f"Ratio to {reference.name}", *heads, "ES difference", "ES 1-8 difference"]]
+    for e in evaluations:
+        row = [e.name]
+        for _, metric, digits in _COMPARED:
+            known = _both(e, reference, metric)
+            row.append(f"{ratio(e, reference, metric).value:.{digits}f}" if known else "–")
+        for metric in ("energy", "multiscale_energy"):
+            if not _both(e, reference, metric):
+                row.append("–")
+                continue
+            found = difference(e, reference, metric)
+            row.append(f"{found.value:+.3f}" + ("" if found.error is None else f" ± {found.error:.3f}"))
+        rows.append(row)
+    return _markdown(rows)
+
+
+def _both(one: Evaluation, other: Evaluation, metric: str) -> bool:
+    base = linearised(other, metric)
+    return linearised(one, metric) is not None and base is not None and base[0] != 0
+
+
+def _cells(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    rows = [["Sampler", *[head for head, _, _, _ in _COLUMNS], "s"]]
+    summaries = [e.summary() for e in evaluations]
+    # Squared errors of small fields, such as flow in fractions of the frame, need more digits.
+    errors = [100 * summary["best_3"].value for summary in summaries if "best_3" in summary]
+    more = 2 if errors and max(errors) < 1 else 0
+    for e, summary in zip(evaluations, summaries, strict=True):
+        row = [e.name]
+        for _, metric, factor, digits in _COLUMNS:
+            shown = digits + (more if factor == 100 else 0)
+            row.append(f"{factor * summary[metric].value:.{shown}f}" if metric in summary else "–")
+        rows.append([*row, f"{e.sampling_seconds:.1f}"])
+    return rows
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in (head, rule, *body))

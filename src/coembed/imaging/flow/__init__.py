@@ -1,0 +1,1 @@
+"""Optical flow: estimated, stored, drawn, animated."""

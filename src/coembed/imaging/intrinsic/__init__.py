@@ -1,0 +1,1 @@
+"""Albedo and shading of a photo."""

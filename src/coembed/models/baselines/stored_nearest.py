@@ -1,0 +1,250 @@
+"""Nearest neighbours as a model on disk, likeness measured on conditions, in guidance space or on codes.
+
+The folder holds the fields of the training pairs and a key a pair (the condition itself, or its place in the
+other space), so it needs nothing but itself: 4 MB a thousand pairs of 32 x 32 with one channel each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from coembed.data.pairs import Pairs, TensorPairs, as_pairs, chunks
+from coembed.data.similarity.condition_features import guidance_features
+from coembed.errors import ConfigError, DataError
+from coembed.models.baselines.nearest import NearestNeighbours
+from coembed.models.baselines.scaling import Scaling, check_layer
+from coembed.models.baselines.smoothing import choose_smoothing
+from coembed.models.baselines.stored import Dtype, Shape, dtype_of, hold
+from coembed.models.cdvae.config import CDVAEConfig, RegressionConfig
+from coembed.numerics.random import Streams
+
+if TYPE_CHECKING:
+    from coembed.models.cdvae.model import CDVAE
+
+_BATCH = 1024  # conditions embedded together
+
+
+@dataclass(frozen=True)
+class NearestConfig:
+    """The fields of the most alike training pairs, smoothed (paper sec. 6.2).
+
+    Attributes:
+        condition_shape: (channels, height, width) of the condition.
+        field_shape: the same of the field.
+        space: likeness is the distance of the ``condition``s, of guidance ``features`` predicted from them, or
+            of a co-embedding model's condition ``codes``.
+        smoothing: standard deviation in pixels of the Gaussian that smooths every field; None, which the paper
+            leaves open, too: chosen by fitting (see ``choose_smoothing``).
+        source: for fitting only: the feature matrix (.npy, a row a training pair; without, guidance's own
+            features of prepared pairs) or the model's folder.
+        count: pairs held; set by fitting.
+        width: length of a feature or code vector; set by fitting.
+        key_dtype: in which keys are held; set by fitting.
+        field_dtype: in which fields are held; set by fitting.
+        encoder: of the model whose codes are used; set by fitting.
+    """
+
+    condition_shape: Shape
+    field_shape: Shape
+    space: Literal["condition", "features", "codes"] = "condition"
+    smoothing: float | None = None
+    source: str = ""
+    count: int = 0
+    width: int = 0
+    key_dtype: Dtype = "float32"
+    field_dtype: Dtype = "float32"
+    encoder: CDVAEConfig | None = None
+
+    def __post_init__(self):
+        if self.smoothing is not None and not 0 <= self.smoothing < math.inf:
+            raise ConfigError(f"smoothing: got {self.smoothing} px, expected 0 or more")
+
+    @property
+    def key_shape(self) -> Shape:
+        """(channels, height, width) of a key."""
+        return self.condition_shape if self.space == "condition" else (self.width, 1, 1)
+
+
+class NearestModel(nn.Module):
+    """``NearestNeighbours`` with keys and fields inside; sample k is the k-th neighbour, whatever the seed."""
+
+    keys: Tensor
+    field: Tensor
+
+    def __init__(self, config: NearestConfig):
+        super().__init__()
+        self.config = config
+        self.encoder, self.projection = None, None
+        if config.encoder is not None:
+            from coembed.models.cdvae.model import CDVAE
+
+            self.encoder = CDVAE(config.encoder)
+        if config.space == "features":
+            self.projection = Projection(config.condition_shape, config.width)
+        for name, shape, dtype in (
+            ("keys", config.key_shape, config.key_dtype),
+            ("field", config.field_shape, config.field_dtype),
+        ):
+            self.register_buffer(name, torch.zeros(config.count, *shape, dtype=getattr(torch, dtype)))
+        self._search: NearestNeighbours | None = None
+
+    @classmethod
+    def fit(cls, config: NearestConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> NearestModel:
+        """Takes all pairs, and for another space what places conditions in it.
+
+        Raises:
+            ConfigError: no source for a space that needs one.
+            DataError: no pairs, or a feature matrix that does not fit them.
+            ModelError: no such model, or one of other conditions.
+        """
+        found = as_pairs(pairs)
+        if config.space == "codes":
+            return cls.with_codes(config, found, _load_model(config))
+        if config.space == "features":
+            return cls.with_features(config, found, _features(config.source, found))
+        return cls._filled(config, found, hold(found, found.condition), {})
+
+    @classmethod
+    def with_codes(cls, config: NearestConfig, pairs: Pairs, model: CDVAE) -> NearestModel:
+        """Likeness on the posterior means of a model's condition codes, all layers together."""
+        wanted = tuple(config.condition_shape)
+        if tuple(model.config.condition_shape) != wanted:
+            got = model.config.condition_shape
+            raise ConfigError(f"source: a model of conditions {got}, expected {wanted} as in the pairs")
+        keys = torch.cat([_codes(model, pairs.condition(rows)) for rows in chunks(pairs)])
+        state = {f"encoder.{name}": value for name, value in model.state_dict().items()}
+        return cls._filled(dataclasses.replace(config, encoder=model.config), pairs, keys, state)
+
+    @classmethod
+    def with_features(cls, config: NearestConfig, pairs: Pairs, features: Tensor) -> NearestModel:
+        """Likeness on features predicted from the condition, so that a new photo needs none (paper sec. 4.1).
+
+        A ridge regression on the condition's principal components predicts them for training pairs and new
+        conditions alike.
+
+        Args:
+            config: with space ``features``.
+            pairs: training pairs.
+            features: (pairs, d), any feature matrix: guidance embeddings, label vectors, descriptors.
+
+        Raises:
+            DataError: not one finite row a pair.
+        """
+        if features.ndim != 2 or len(features) != len(pairs):
+            got = tuple(features.shape)
+            raise DataError(f"features: got shape {got}, expected ({len(pairs)}, d), a row a training pair")
+        if not bool(features.isfinite().all()):
+            raise DataError("features: values that are not finite, expected numbers only")
+        projection = Projection(config.condition_shape, features.shape[1])
+        projection.start(torch.cat([pairs.condition(rows) for rows in chunks(pairs)]), features.float())
+        keys = torch.cat([projection(pairs.condition(rows)) for rows in chunks(pairs)])
+        state = {f"projection.{name}": value for name, value in projection.state_dict().items()}
+        return cls._filled(config, pairs, keys, state)
+
+    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
+        """The fields of the n nearest training pairs, nearest first, (n, batch, c, h, w).
+
+        Raises:
+            ConfigError: n above the number of training pairs.
+            ModelError: conditions of another shape.
+        """
+        check_layer(condition, self.config.condition_shape, "condition")
+        if self._search is None:  # its norms are quicker to compute than to read
+            self._search = NearestNeighbours.fit(TensorPairs(self.keys, self.field))
+        search = self._search.smoothed(self.config.smoothing or 0.0)
+        return search.sample(self._embed(condition), n, generator=generator)
+
+    @torch.no_grad()
+    def _embed(self, condition: Tensor) -> Tensor:
+        if self.encoder is not None:
+            return _codes(self.encoder, condition).view(-1, *self.config.key_shape)
+        return condition if self.projection is None else self.projection(condition)[..., None, None]
+
+    @classmethod
+    def _filled(
+        cls, config: NearestConfig, pairs: Pairs, keys: Tensor, state: dict[str, Tensor]
+    ) -> NearestModel:
+        field = hold(pairs, pairs.field)
+        config = dataclasses.replace(
+            config,
+            source="",  # what it named is inside from here on
+            count=len(pairs),
+            width=0 if config.space == "condition" else keys.shape[1],
+            key_dtype=dtype_of(keys),
+            field_dtype=dtype_of(field),
+        )
+        keys = keys.view(len(pairs), *config.key_shape)
+        if config.smoothing is None:
+            search = NearestNeighbours.fit(TensorPairs(keys, field))
+            chosen = choose_smoothing(search, getattr(pairs, "names", None))
+            config = dataclasses.replace(config, smoothing=chosen)
+        model = cls(config)
+        model.load_state_dict({**state, "keys": keys, "field": field})
+        return model.eval()
+
+
+class Projection(nn.Module):
+    """Ridge regression from conditions to vectors, on up to 256 principal components of the condition."""
+
+    def __init__(self, condition_shape: Shape, width: int):
+        super().__init__()
+        from coembed.models.cdvae.regression import Regression
+
+        self.scaling = Scaling(condition_shape, "condition")
+        self.regression = Regression(RegressionConfig(channels=0, features=1), condition_shape, (width, 1, 1))
+
+    @torch.no_grad()
+    def start(self, condition: Tensor, features: Tensor) -> None:
+        """Fits in closed form to conditions (n, c, h, w) and vectors (n, width)."""
+        self.scaling.start(condition)
+        self.regression.start(self.scaling(condition), features[:, :, None, None])
+
+    @torch.no_grad()
+    def forward(self, condition: Tensor) -> Tensor:
+        """(batch, c, h, w) to (batch, width)."""
+        return self.regression.ridge(self.scaling(condition))[1].flatten(1)
+
+
+@torch.no_grad()
+def _codes(model: CDVAE, condition: Tensor) -> Tensor:
+    """Posterior means of all condition codes, (batch, d)."""
+    model.eval()
+    found = [condition.new_zeros(0, sum(model.condition_ladder.code_sizes))]
+    for part in condition.split(_BATCH):
+        scaled = (part - model.condition_mean) / model.condition_std
+        found.append(torch.cat([z.flatten(1) for z in model.condition_ladder.infer(scaled, None).codes], 1))
+    return torch.cat(found)
+
+
+def _load_model(config: NearestConfig) -> CDVAE:
+    from coembed.models.cdvae.model import CDVAE
+    from coembed.models.pretrained import from_pretrained
+
+    if not config.source:
+        raise ConfigError("source: got none, expected the model whose codes are compared: --model source=RUN")
+    model = from_pretrained(config.source)
+    if not isinstance(model, CDVAE):
+        raise ConfigError(f"source: {config.source} is a {type(model).__name__}, expected a co-embedding model")
+    return model
+
+
+def _features(source: str, pairs: Pairs) -> Tensor:
+    from coembed.data.store.store import PairStore
+
+    if not source:
+        if not isinstance(pairs, PairStore):
+            raise ConfigError("source: got none, expected a feature matrix: --model source=FEATURES.npy")
+        return guidance_features(pairs)
+    try:
+        found = np.load(Path(source), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{source}: no feature matrix can be read from it ({error})") from None
+    return torch.from_numpy(np.asarray(found, dtype=np.float32))

@@ -1,0 +1,61 @@
+"""A small U-Net from maps to maps of the same size, and a vector of features."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coembed.errors import ConfigError
+from coembed.models.cdvae.towers import ResidualBlock
+
+_COARSEST = 8  # it works at 1/2, 1/4 and 1/8 of the field's size
+
+
+class UNet(nn.Module):
+    """Three scales from half the field's size down; its output starts at zero."""
+
+    def __init__(
+        self,
+        inputs: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        channels: int,
+        features: int,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        height, width = shape[1:]
+        if inputs[1:] != shape[1:] or height % _COARSEST or width % _COARSEST:
+            raise ConfigError(
+                f"the U-Net needs condition and field of one size, a multiple of {_COARSEST}, got "
+                f"{inputs[1]} x {inputs[2]} and {height} x {width}; channels=0 leaves it out"
+            )
+        a, b, c = channels, 2 * channels, 4 * channels
+        self.stem = nn.Conv2d(4 * inputs[0], a, 3, padding=1)
+        self.position = nn.Parameter(torch.zeros(1, a, height // 2, width // 2))
+        self.down = nn.ModuleList(ResidualBlock(n, n, "none", dropout) for n in (a, b, c))
+        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 2, 2), nn.Conv2d(b, c, 2, 2)])
+        self.middle = ResidualBlock(c, c, "none", dropout)
+        self.features = nn.Linear(16 * c, features)
+        self.context = nn.Linear(features, c)
+        self.join = nn.ModuleList([nn.Conv2d(2 * c, c, 1), nn.Conv2d(2 * b, b, 1), nn.Conv2d(2 * a, a, 1)])
+        self.up = nn.ModuleList([ResidualBlock(c, b, "none", dropout), ResidualBlock(b, a, "none", dropout)])
+        self.last = ResidualBlock(a, a, "none", dropout)
+        self.out = nn.Conv2d(a, 4 * shape[0], 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, c, h, w) to (batch, c', h, w) and features (batch, n)."""
+        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        fine = self.down[0](self.stem(x) + self.position)
+        middle = self.down[1](self.shrink[0](fine))
+        coarse = self.down[2](self.shrink[1](middle))
+        h = self.middle(coarse)
+        pooled = h if h.shape[-2:] == (4, 4) else F.adaptive_avg_pool2d(h, 4)
+        features = F.silu(self.features(pooled.flatten(1)))
+        h = h + self.context(features)[:, :, None, None]
+        h = self.up[0](F.interpolate(self.join[0](torch.cat([h, coarse], 1)), scale_factor=2))
+        h = self.up[1](F.interpolate(self.join[1](torch.cat([h, middle], 1)), scale_factor=2))
+        h = self.last(self.join[2](torch.cat([h, fine], 1)))
+        return F.pixel_shuffle(self.out(h), 2).float(), features.float()

@@ -1,0 +1,1 @@
+"""Locality preserving projections (paper sec. 4.1)."""

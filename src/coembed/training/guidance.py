@@ -1,0 +1,188 @@
+"""What training needs of guidance: targets on a device, and their distance from codes (paper eq. 8, 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from coembed.data.similarity.embedding import Targets, make_targets
+from coembed.data.similarity.features import Block, groups_of, mirrored_layout
+from coembed.data.similarity.prepared import store_blocks
+from coembed.data.store.store import PairStore
+from coembed.errors import TrainingError
+from coembed.serialization import write_bytes
+from coembed.training.contrast import contrast
+from coembed.training.guidance_config import GuidanceConfig
+
+FILE = "guidance.safetensors"
+Codes = tuple[list[Tensor], list[Tensor]]
+
+
+class Guide:
+    """Targets of the codes of the training pairs.
+
+    Args:
+        config: the options.
+        targets: rows are training pairs.
+        scales: standard deviation of the prior, one (size,) tensor a layer, of the condition's codes and of the
+            field's; by default 1.
+    """
+
+    def __init__(self, config: GuidanceConfig, targets: Targets, scales: Codes | None = None):
+        self.config = config
+        self._tables: dict[str, Tensor] = {
+            "condition": torch.from_numpy(targets.condition),
+            "field": torch.from_numpy(targets.field),
+        }
+        condition, field = scales or ([], [])
+        self._scales: dict[str, list[Tensor]] = {"condition": condition, "field": field}
+
+    def __len__(self) -> int:
+        return self._tables["condition"].shape[1]
+
+    def to(self, device: torch.device) -> Guide:
+        """Moves the targets to a device; returns itself."""
+        self._tables = {name: table.to(device) for name, table in self._tables.items()}
+        self._scales = {name: [s.to(device) for s in scales] for name, scales in self._scales.items()}
+        return self
+
+    def at(self, progress: float, rows: Tensor, mirrored: Tensor | None) -> Callable[[Codes], Tensor]:
+        """The guidance term of one step, as a function of the codes' posterior means.
+
+        Args:
+            progress: fraction of the run that is done.
+            rows: (batch,) training pairs.
+            mirrored: (batch,) which of them are mirrored, or None.
+
+        Returns:
+            Gives nats, (batch,): lambda times the squared distance to the targets, meant over guided
+            dimensions, or what ``contrast`` finds, summed over the sides that are guided.
+        """
+        strength = self.config.strength(progress)
+        measure = self.contrast if self.config.form == "contrastive" else self.distance
+        sides = [s for s in ("condition", "field") if self.config.sides in ("both", s)]
+
+        def term(codes: Codes) -> Tensor:
+            total = torch.zeros(len(rows), device=codes[0][0].device)
+            if strength == 0:
+                return total
+            for side, means in zip(("condition", "field"), codes, strict=True):
+                if side in sides:
+                    total = total + strength * measure(side, means, rows, mirrored)
+            return total
+
+        return term
+
+    def distance(self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Mean squared distance of one side's codes to their targets, prior variances, (batch,)."""
+        got, wanted = self._guided(side, means, rows, mirrored)
+        return (got - wanted).square().mean(1)
+
+    def contrast(self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None) -> Tensor:
+        """How far one side's neighbours within the batch are from those of its targets, nats, (batch,)."""
+        return contrast(*self._guided(side, means, rows, mirrored), self.config.temperature)
+
+    def _guided(
+        self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The guided dimensions of one side's codes, in prior deviations, and their targets, (batch, k)."""
+        table = self._tables[side]
+        where = torch.as_tensor(rows, device=table.device)
+        if mirrored is not None and len(table) > 1:
+            target = table[mirrored.to(table.device).long(), where]
+        else:
+            target = table[0, where]
+        vectors = [_vector(mean).float() for mean in means]
+        counts = allocate([v.shape[1] for v in vectors], target.shape[1], self.config.layers)
+        scales = self._scales[side] or [torch.ones(v.shape[1], device=table.device) for v in vectors]
+        got = [v[:, :n] / scale[:n] for v, n, scale in zip(vectors, counts, scales, strict=True)]
+        return torch.cat(got, 1), target[:, : sum(counts)]
+
+    def keep(self, run: Path) -> None:
+        """Writes the targets beside a run's record, for its resumption, unless they are there."""
+        if (run / FILE).exists():
+            return
+        tables = {name: table.cpu().clone() for name, table in self._tables.items()}
+        write_bytes(run / FILE, safetensors.torch.save(tables))
+
+    @classmethod
+    def load(cls, run: Path, config: GuidanceConfig, count: int, scales: Codes | None = None) -> Guide:
+        """The guide a run began with.
+
+        Raises:
+            TrainingError: the file is damaged or belongs to another number of pairs.
+        """
+        try:
+            tensors = safetensors.torch.load((run / FILE).read_bytes())
+        except (OSError, safetensors.SafetensorError) as error:
+            raise TrainingError(f"{run / FILE}: cannot be read ({error})") from None
+        sides = [tensors.get(name) for name in ("condition", "field")]
+        if any(t is None or t.ndim != 3 or t.shape[1] != count for t in sides):
+            seen = {name: tuple(t.shape) for name, t in tensors.items()}
+            raise TrainingError(f"{run / FILE}: holds {seen}, expected targets of {count} training pairs")
+        condition, field = (t.numpy() for t in sides if t is not None)
+        return cls(config, Targets(condition, field, np.ones(condition.shape[2])), scales)
+
+
+def allocate(widths: Sequence[int], components: int, layers: str) -> list[int]:
+    """How many dimensions of the embedding guide each code, coarse to fine.
+
+    >>> allocate([16, 32, 64], 24, "spread"), allocate([16, 32], 24, "top"), allocate([4, 4], 24, "spread")
+    ([16, 8, 0], [16, 0], [4, 4])
+    """
+    counts = []
+    for layer, width in enumerate(widths):
+        counts.append(min(width, components) if layer == 0 or layers == "spread" else 0)
+        components -= counts[-1]
+    return counts
+
+
+def store_guide(
+    store: PairStore, rows: np.ndarray, config: GuidanceConfig, *, flips: bool, scales: Codes | None = None
+) -> Guide:
+    """The guide for some rows of a store: those that are trained on.
+
+    Args:
+        store: the pairs, with features beside their shards or in their names.
+        rows: (n,) row numbers, in the order of the training pairs.
+        config: the options.
+        flips: whether training mirrors pairs.
+        scales: see ``Guide``.
+
+    Raises:
+        DataError: see ``store_blocks`` and ``make_targets``.
+    """
+    wanted = tuple(name for name in ("label", "layout", "pixels") if getattr(config, name) > 0)
+    blocks = {name: block.rows(rows) for name, block in store_blocks(store, wanted, config.own).items()}
+    groups = groups_of([store.names[i] for i in rows])
+    mirrored = _mirrored(blocks, store) if flips else None
+    return Guide(config, make_targets(blocks, mirrored, config, groups), scales)
+
+
+def _mirrored(blocks: dict[str, Block], store: PairStore) -> dict[str, Block]:
+    """The features of the same pairs in a mirror; a user's own features are taken to stay the same."""
+    height, width = (min(side, 32) for side in store.index.size)
+    out = dict(blocks)
+    if "layout" in out:
+        out["layout"] = mirrored_layout(out["layout"])
+    for name, layer in (("pixels", store.index.condition), ("field_pixels", store.index.field)):
+        if name in out:
+            maps = np.asarray(out[name].values).reshape(-1, layer.channels, height, width)[..., ::-1].copy()
+            if layer.vector:  # in a mirror a displacement to the right is one to the left
+                maps[:, 0] *= -1
+            out[name] = Block(maps.reshape(len(maps), -1))
+    return out
+
+
+def _vector(mean: Tensor) -> Tensor:
+    """A code as a vector: a map by its sums over space, since a dimension of a map is a place in the photo.
+
+    Divided by the root of the number of places, so that sums too have variance 1 under the prior.
+    """
+    return mean.sum((2, 3)) / (mean.shape[2] * mean.shape[3]) ** 0.5 if mean.ndim == 4 else mean.flatten(1)

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+
+from coembed.errors import ConfigError
+from coembed.models.cdvae.config import LadderConfig
+from coembed.models.cdvae.ladder import LadderVAE
+from coembed.models.cdvae.towers import principal_components
+from coembed.numerics.distributions import Gaussian
+
+TOWERS = {
+    "fc": LadderConfig("fc", (2, 3, 4), (8, 8, 8)),
+    "fc paper": LadderConfig(
+        "fc", (2, 3, 4), (8, 8, 8), norm="none", shared=False, only_mean_up=True, likelihood="pixel"
+    ),
+    "conv": LadderConfig("conv", (3, 2, 2), (8, 8, 8), (8, 4, 2), norm="none"),
+    "conv 1x1 top": LadderConfig("conv", (5, 2), (8, 8), (8, 4), norm="layer", likelihood="pixel"),
+    "linear": LadderConfig("linear", (3, 20), (), sigma=0.3),
+}
+
+
+def noise(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.randn(*shape, generator=g)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_codes_run_coarse_to_fine_and_rates_are_divergences(name):
+    ladder = LadderVAE(TOWERS[name], (2, 8, 8))
+    q = ladder.infer(torch.randn(5, 2, 8, 8), noise())
+    assert [tuple(c.shape[1:]) for c in q.codes] == list(ladder.code_shapes)
+    assert all(a <= b for a, b in zip(ladder.code_sizes, ladder.code_sizes[1:], strict=False))
+    assert all((kl >= 0).all() for kl in q.kl())
+    pixels = ladder.decode(q.codes)
+    assert pixels.mean.shape == (5, 2, 8, 8)
+    assert pixels.log_var.exp().sqrt().min() >= TOWERS[name].sigma_floor
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_means_are_taken_without_noise(name):
+    ladder = LadderVAE(TOWERS[name], (2, 8, 8))
+    x = torch.randn(3, 2, 8, 8)
+    q = ladder.infer(x, None)
+    assert all(torch.equal(c, p.mean) for c, p in zip(q.codes, q.posteriors, strict=True))
+
+
+def test_a_vague_message_leaves_the_prior():
+    ladder = LadderVAE(TOWERS["fc"], (2, 8, 8))
+    vague = [Gaussian(torch.zeros(4, s), torch.full((4, s), 60.0)) for s in ladder.code_sizes]
+    ladder.messages = lambda x: vague  # type: ignore[method-assign]
+    q = ladder.infer(torch.randn(4, 2, 8, 8), noise())
+    assert all(kl.abs().max() < 1e-4 for kl in q.kl()[1:])
+
+
+def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_bound():
+    g = torch.Generator().manual_seed(0)
+    x = (torch.randn(4000, 3, generator=g) @ torch.randn(3, 16, generator=g) * 2).view(4000, 1, 4, 4)
+    x = x + 0.3 * torch.randn(4000, 1, 4, 4, generator=g) + 1
+    ladder = LadderVAE(LadderConfig("linear", (1, 2), (), likelihood="channel"), (1, 4, 4))
+    ladder.start(x)
+    flat = x.flatten(1)
+    values, vectors = principal_components(flat - flat.mean(0), 3)
+    sigma2 = 0.3**2
+    covariance = vectors @ torch.diag(values - sigma2) @ vectors.T + sigma2 * torch.eye(16)
+    exact = MultivariateNormal(flat.mean(0), covariance).log_prob(flat[:500])
+    q = ladder.infer(x[:500], noise())
+    bound = ladder.decode(q.codes).log_prob(x[:500]) + q.log_prior() - q.log_posterior()
+    # A single draw equals the exact log-likelihood only if the posterior is exact.
+    assert (bound - exact).abs().max() < 0.2 and bound.mean().item() == pytest.approx(
+        exact.mean().item(), abs=0.02
+    )
+
+
+def test_bad_layouts_are_refused():
+    with pytest.raises(ConfigError, match="divisor 3 does not divide"):
+        LadderVAE(LadderConfig("conv", (2,), (8,), (3,)), (1, 8, 8))
+    with pytest.raises(ConfigError, match="hidden: got 2 widths, expected one a code: 3"):
+        LadderConfig("fc", (1, 2, 3), (8, 8))
+    with pytest.raises(ConfigError, match="expected at most 64, the data's size"):
+        LadderVAE(LadderConfig("linear", (60, 10), ()), (1, 8, 8))

@@ -1,0 +1,224 @@
+"""Targets of codes and what training makes of them, on the real model at a tiny size."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coembed.cli.train import parse_train
+from coembed.data.similarity.align import canonical, procrustes
+from coembed.data.similarity.embedding import Targets, make_targets
+from coembed.data.similarity.features import Block
+from coembed.data.store.store import PairStore, open_pairs
+from coembed.errors import ConfigError, DataError, TrainingError
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import preset
+from coembed.training.config import TrainConfig
+from coembed.training.guidance import FILE, Guide, allocate, store_guide
+from coembed.training.guidance_config import GuidanceConfig
+from coembed.training.run import run_train
+
+
+def test_procrustes_finds_a_rotation():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(300, 5))
+    turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    found = procrustes(a, a @ turn)
+    np.testing.assert_allclose(found, turn.T, atol=1e-10)
+
+
+def test_canonical_coordinates_are_white_and_correlate_in_pairs_only():
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=(4000, 2))
+    a = np.hstack([shared, rng.normal(size=(4000, 2))]) @ rng.normal(size=(4, 4))
+    b = np.hstack([shared + 0.5 * rng.normal(size=(4000, 2)), rng.normal(size=(4000, 1))]) @ rng.normal(
+        size=(3, 3)
+    )
+    a, b = a - a.mean(0), b - b.mean(0)
+    to_a, to_b, correlations = canonical(a, b)
+    u, v = a @ to_a, b @ to_b
+    np.testing.assert_allclose(u.T @ u / len(u), np.eye(3), atol=1e-8)
+    np.testing.assert_allclose(v.T @ v / len(v), np.eye(3), atol=1e-8)
+    np.testing.assert_allclose(u.T @ v / len(u), np.diag(correlations), atol=1e-8)
+    # corr(s, s + e/2) = 1 / sqrt(1.25)
+    assert correlations[:2] == pytest.approx([0.894, 0.894], abs=0.02) and correlations[2] < 0.05
+
+
+def blocks(count=400, seed=0):
+    """Pairs of one slow direction that condition and field share, with much that they don't."""
+    rng = np.random.default_rng(seed)
+    slow = rng.uniform(-3, 3, size=(count, 2))
+    wide = lambda: slow @ rng.normal(size=(2, 10)) + 0.3 * rng.normal(size=(count, 10))  # noqa: E731
+    return {"pixels": Block(wide().astype(np.float32)), "field_pixels": Block(wide().astype(np.float32))}
+
+
+@pytest.mark.parametrize("align", ["joint", "procrustes", "cca", "none"])
+def test_targets_are_in_units_of_the_prior(align):
+    config = GuidanceConfig(weight=1.0, components=3, align=align)
+    found = make_targets(blocks(), None, config)
+    for side in (found.condition, found.field):
+        assert side.shape == (1, 400, 3) and side.dtype == np.float32
+        np.testing.assert_allclose(side[0].mean(0), 0, atol=0.1)
+        np.testing.assert_allclose(side[0].std(0), 1, atol=0.1)
+        assert np.abs(side).max() <= 3
+
+
+def test_alignment_makes_both_sides_agree():
+    got = {
+        align: make_targets(blocks(), None, GuidanceConfig(weight=1.0, components=2, align=align)).agreement
+        for align in ("joint", "procrustes", "cca", "none")
+    }
+    assert np.all(got["joint"] == pytest.approx(1.0))
+    assert got["cca"].min() > 0.85 and got["procrustes"].min() > 0.85
+    assert np.abs(got["none"]).min() < got["procrustes"].min()
+
+
+def test_pairs_in_a_mirror_have_targets_of_their_own():
+    plain = blocks()
+    mirrored = {name: Block(-block.values) for name, block in plain.items()}
+    found = make_targets(plain, mirrored, GuidanceConfig(weight=1.0, components=2)).condition
+    assert found.shape == (2, 400, 2)
+    assert np.corrcoef(found[0, :, 0], found[1, :, 0])[0, 1] == pytest.approx(-1, abs=1e-3)
+
+
+def test_features_without_weight_are_refused():
+    with pytest.raises(DataError, match="all weights of pixels, field_pixels are 0"):
+        make_targets(blocks(), None, GuidanceConfig(weight=1.0, pixels=0.0))
+
+
+def test_the_distance_is_measured_layer_by_layer_in_prior_deviations():
+    targets = Targets(np.ones((1, 4, 5), np.float32), np.zeros((1, 4, 5), np.float32), np.ones(5))
+    scales = ([torch.full((3,), 0.5), torch.ones(9)], [torch.ones(3), torch.ones(9)])
+    guide = Guide(GuidanceConfig(weight=10.0, sides="condition"), targets, scales)
+    rows = torch.tensor([2, 0])
+    means = [torch.full((2, 3), 0.5), torch.cat([torch.full((2, 2), 3.0), torch.full((2, 7), 99.0)], 1)]
+    # Three dimensions at their target, two of the next code two deviations off, the rest not guided.
+    assert guide.distance("condition", means, rows, None).tolist() == pytest.approx([8 / 5, 8 / 5])
+    assert guide.at(0.0, rows, None)((means, means)).tolist() == pytest.approx([16.0, 16.0])
+    assert guide.at(0.5, rows, None)((means, means)).tolist() == [0.0, 0.0]
+    assert allocate([16, 32], 24, "top") == [16, 0]
+
+
+def test_a_map_is_guided_by_its_sums_which_have_the_priors_deviation():
+    targets = Targets(np.zeros((1, 1, 2), np.float32), np.zeros((1, 1, 2), np.float32), np.ones(2))
+    guide = Guide(GuidanceConfig(weight=1.0), targets)
+    codes = torch.randn(20_000, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    rows = torch.zeros(20_000, dtype=torch.long)
+    assert float(guide.distance("field", [codes], rows, None).mean()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_scales_of_a_gaussian_tie_are_those_of_its_marginals():
+    model = CDVAE(preset("paper-gauss", (1, 8, 8), (1, 8, 8)))
+    top = model.code_scales()[0][0]
+    assert top[0] == pytest.approx(((1 + 0.09) / (2 + 0.09)) ** 0.5) and top[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weight": -1.0}, "guidance.weight: got -1.0"),
+        ({"weight": 1.0, "floor": 2.0}, "guidance.floor: got 2.0"),
+        ({"cool": 1.5}, "guidance.cool: got 1.5"),
+        ({"components": 0}, "guidance.components: got 0"),
+        ({"clip": 0.0}, "guidance.clip: got 0"),
+        ({"temperature": 0.0}, "guidance.temperature: got 0"),
+        ({"label": float("inf")}, "guidance.label: got inf"),
+    ],
+)
+def test_wrong_options_are_named(options, words):
+    with pytest.raises(ConfigError, match=words):
+        GuidanceConfig(**options)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    g = torch.Generator().manual_seed(0)
+    for name, count in (("train", 192), ("val", 32)):
+        condition = torch.rand(count, 1, 8, 8, generator=g)
+        field = (condition * torch.rand(count, 1, 1, 1, generator=g)).clamp(0, 1)
+        names = [f"v_{'ABC'[i % 3]}_g01_c{i // 4:02d}.avi@{i}" for i in range(count)]
+        PairStore.from_arrays(condition, field, names=names).save(folder / name)
+    return folder
+
+
+def options(pairs: Path, out: Path, *more: str) -> TrainConfig:
+    short = (
+        "--images 640 --batch-size 32 --log-every 160 --validate-every 1000 --threads 1 --learning-rate 0.01"
+    )
+    small = [f"{side}.{part}=[16]" for side in ("condition", "field") for part in ("codes", "hidden")]
+    places = ["--pairs", str(pairs), "--out", str(out), "--preset", "paper-shallow"]
+    return parse_train([*places, *short.split(), "--model", *small, *more])
+
+
+GUIDED = ("--guidance.weight", "200", "--guidance.components", "8", "--guidance.cool", "1.0")
+
+
+def losses(out: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["train"].get(name) for line in lines if "train" in line]
+
+
+def weights(out: Path) -> bytes:
+    return (out / "model" / "model.safetensors").read_bytes()
+
+
+def test_guidance_draws_codes_to_their_targets_and_is_gone_afterwards(pairs, tmp_path):
+    run_train(options(pairs, tmp_path / "plain"))
+    run_train(options(pairs, tmp_path / "guided", *GUIDED, "--guidance.floor", "200"))
+    assert losses(tmp_path / "plain", "guidance") == [None] * 4
+    fell = losses(tmp_path / "guided", "guidance")
+    assert fell[-1] < 0.9 * fell[0]
+    assert not (tmp_path / "plain" / FILE).exists()
+    files = {p.name for p in (tmp_path / "guided" / "model").iterdir()}
+    assert files == {p.name for p in (tmp_path / "plain" / "model").iterdir()}
+
+
+def test_a_guided_run_stopped_and_resumed_ends_in_the_same_bytes(pairs, tmp_path, monkeypatch):
+    run_train(options(pairs, tmp_path / "whole", *GUIDED))
+    at, steps = Guide.at, []
+
+    def stopping(self, progress, rows, mirrored):
+        steps.append(progress)
+        if len(steps) == 17:
+            raise KeyboardInterrupt
+        return at(self, progress, rows, mirrored)
+
+    monkeypatch.setattr(Guide, "at", stopping)
+    often = ("--checkpoint-minutes", "1e-9")
+    with pytest.raises(KeyboardInterrupt):
+        run_train(options(pairs, tmp_path / "stopped", *GUIDED, *often))
+    # The targets are read back, not made again.
+    monkeypatch.setattr("coembed.training.guidance.store_guide", None)
+    run_train(parse_train(["--pairs", str(pairs), "--out", str(tmp_path / "stopped"), "--resume"]))
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
+def test_targets_of_other_pairs_are_refused(pairs, tmp_path):
+    store = open_pairs(pairs, "train")
+    config = GuidanceConfig(weight=1.0, components=4, pixels=0.0)
+    guide = store_guide(store, np.arange(100), config, flips=False)
+    guide.keep(tmp_path)
+    assert len(Guide.load(tmp_path, config, 100)) == 100
+    with pytest.raises(TrainingError, match=r"expected targets of 192 training pairs"):
+        Guide.load(tmp_path, config, 192)
+    (tmp_path / FILE).write_bytes(b"")
+    with pytest.raises(TrainingError, match=FILE):
+        Guide.load(tmp_path, config, 100)
+
+
+def test_a_run_begun_before_guidance_was_an_option_can_be_resumed(pairs, tmp_path):
+    run_train(options(pairs, tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["train"]["guidance"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    run_train(parse_train(["--pairs", str(pairs), "--out", str(tmp_path / "run"), "--resume"]))
+    with pytest.raises(TrainingError, match="option guidance was"):
+        run_train(parse_train(["--pairs", str(pairs), "--out", str(tmp_path / "run"), "--resume", *GUIDED]))
+
+
+def test_a_model_without_codes_cannot_be_guided(pairs, tmp_path):
+    with pytest.raises(ConfigError, match="no codes to guide"):
+        run_train(parse_train(["--pairs", str(pairs), "--out", str(tmp_path), "--preset", "cvae", *GUIDED]))
