@@ -40,7 +40,7 @@ WAYS = ("without", "nearest draws", "hint", "hint, doubted")
 
 
 def main() -> None:
-    """Scores part by part, then writes the table."""
+    """Score part by part, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, required=True, help="folder with val/ pairs")
     parser.add_argument("--model", default=None, help="of the pairs' task; the bundled one by default")

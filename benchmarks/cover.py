@@ -52,7 +52,7 @@ class Leading:
 
 
 def main() -> None:
-    """Scores every row and writes the results."""
+    """Score every row and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run")
     parser.add_argument("--pairs", required=True, type=Path)

@@ -60,7 +60,7 @@ PRESETS |= {
 
 
 def make(out: Path) -> None:
-    """Runs everything in ``out``, a new folder."""
+    """Run everything in ``out``, a new folder."""
     out.mkdir(parents=True)
     torch.set_num_threads(1)
     with chdir(out):
@@ -263,7 +263,7 @@ def command(line: str) -> tuple[str, Callable[[], object]]:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Prints every file that is not the same, and a count of each kind; the number of those that differ."""
+    """Print every file that is not the same, and a count of each kind; the number of those that differ."""
     files = [
         {p.relative_to(top) for p in top.rglob("*") if p.is_file() and p.suffix not in WORDS}
         for top in (before, after)

@@ -134,7 +134,7 @@ def load(options) -> tuple[PairStore, PairStore, dict[str, Block], dict[str, Blo
 
 
 def run(data, count: int, kind: str, weight: float, seed: int, options, out: Path) -> None:
-    """Trains one model and scores it."""
+    """Train one model and score it."""
     store, validation, features, validation_features = data
     choosing, scoring = chosen_rows(validation)
     scoring = scoring[: options.limit]
@@ -198,7 +198,7 @@ def chosen_rows(validation: PairStore) -> tuple[np.ndarray, np.ndarray]:
 
 
 def part(store: PairStore, blocks: dict[str, Block], rows: np.ndarray, folder: Path) -> None:
-    """Writes some pairs with their features as a store of their own."""
+    """Write some pairs with their features as a store of their own."""
     i, names = store.index, [store.names[r] for r in rows]
     chosen = PairStore.from_arrays(
         store.condition(rows),

@@ -32,7 +32,7 @@ Group = tuple[str, int, int, str, float]  # preset, pairs, images, kind, weight
 
 
 def write_results(cache: Path, out: Path) -> str:
-    """Writes OUT.json and OUT.md from every run in the cache; returns the table."""
+    """Write OUT.json and OUT.md from every run in the cache; return the table."""
     runs = read_runs(cache)
     seeds = seed_deviation(runs)
     rows = [row(group, found, runs, seeds) for group, found in sorted(runs.items(), key=_order)]

@@ -73,7 +73,7 @@ def measure(photos: int, samples: int, size: int) -> float:
 
 
 class Noise:
-    """Draws the condition with white noise on it."""
+    """Draw the condition with white noise on it."""
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """Fields (n, batch, c, h, w)."""

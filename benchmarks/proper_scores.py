@@ -53,7 +53,7 @@ COMPARED = ("energy", "multiscale_energy", "crps", "best_10")
 
 
 def main() -> None:
-    """Tunes and scores every variant that is not there yet."""
+    """Tune and score every variant that is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--pairs", required=True)
@@ -97,7 +97,7 @@ def tune(
     rate: float,
     changes: dict[str, Any],
 ) -> str:
-    """Trains on for ``options.seconds`` of CPU, up to the running mean; says the speed and the losses."""
+    """Train on for ``options.seconds`` of CPU, up to the running mean; say the speed and the losses."""
     model.config = dataclasses.replace(model.config, **changes)
     model.train()
     config = TrainConfig(options.pairs, "unused", batch_size=options.batch, learning_rate=rate)

@@ -28,7 +28,7 @@ CONDITIONS, SAMPLES, BATCH = 100, 100, 256
 
 
 def main() -> None:
-    """Measures every asked preset and writes one JSON file."""
+    """Measure every asked preset and write one JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--preset", nargs="+", default=["default", "paper-gauss", "paper-mdn12"], choices=PRESETS

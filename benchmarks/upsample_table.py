@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def write_table(result: dict[str, Any], path: Path) -> None:
-    """Writes the tables of ``benchmarks/upsample.py``.
+    """Write the tables of ``benchmarks/upsample.py``.
 
     Args:
         result: what the benchmark measured.

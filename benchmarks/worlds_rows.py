@@ -111,7 +111,7 @@ def _store(world: World, data: str, arguments: Namespace) -> Path:
 
 
 def _preset(label: str, world: World, data: str, run: Path, arguments: Namespace) -> Sampler:
-    """Trains what ``label`` says, a preset's name and options after a plus each, where that was not done."""
+    """Train what ``label`` says, a preset's name and options after a plus each, where that was not done."""
     name, *options = label.split("+")
     folder = _store(world, data, arguments)
     if not (run / "model" / "config.json").is_file():

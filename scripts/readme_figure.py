@@ -24,7 +24,7 @@ WIDTH, HEIGHT, GAP = 300, 200, 6
 
 
 def main() -> None:
-    """Makes the results and lays them out: the original first, set apart by a wider gap."""
+    """Make the results and lay them out: the original first, set apart by a wider gap."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "tasks.jpg")
     options = parser.parse_args()

@@ -35,7 +35,7 @@ class TinyConfig:
 
 
 class Tiny(nn.Module):
-    """Draws one of ``kinds`` constant levels plus a little noise; reconstructs the mean of the field."""
+    """Draw one of ``kinds`` constant levels plus a little noise; reconstruct the mean of the field."""
 
     def __init__(self, config: TinyConfig):
         super().__init__()

@@ -58,7 +58,7 @@ class Peer(nn.Module):
 
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
-        """Takes mean and deviation of every channel from training pairs (batch, c, h, w), before any step."""
+        """Take mean and deviation of every channel from training pairs (batch, c, h, w), before any step."""
         for layer, values in (("condition", condition), ("field", field)):
             deviation, mean = torch.std_mean(values, (0, 2, 3))
             getattr(self, f"{layer}_mean").copy_(mean[:, None, None])

@@ -1,4 +1,4 @@
-"""Trains what a user would pick instead of CoEmbed, on the same pairs and CPU seconds, and scores all alike.
+"""Train what a user would pick instead of CoEmbed, on the same pairs and CPU seconds, and score all alike.
 
     python benchmarks/peers/run.py --pairs DIR --out RUNS --runs EXISTING [--peers flow ...] [--seconds 240]
 

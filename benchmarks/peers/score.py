@@ -127,7 +127,7 @@ def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> 
 def time_beside(
     sampler: Sampler, reference: Sampler | None, condition: Tensor, samples: int = TIMED_SAMPLES
 ) -> Timing:
-    """Times both in turn in one process, so that a busy machine slows both.
+    """Time both in turn in one process, so that a busy machine slows both.
 
     Args:
         sampler: what is timed.

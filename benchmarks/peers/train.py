@@ -72,7 +72,7 @@ def train_peer(
     flips: bool = True,
     say: Callable[[str], object] = print,
 ) -> None:
-    """Trains a peer, or goes on where its last checkpoint stopped, and writes weights and record.
+    """Train a peer, or go on where its last checkpoint stopped, and write weights and record.
 
     Args:
         peer: freshly made; holds the running mean of the weights afterwards.
@@ -155,7 +155,7 @@ def train_peer(
 
 
 def load_peer(peer: Peer, folder: Path) -> dict[str, object]:
-    """Fills a peer with the weights of a finished run; returns the run's record.
+    """Fill a peer with the weights of a finished run; return the run's record.
 
     Raises:
         ConfigError: a missing or damaged record.

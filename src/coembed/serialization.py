@@ -26,7 +26,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], data: Any, where: str) -> T:
-    """Builds ``cls`` from JSON values, strictly.
+    """Build ``cls`` from JSON values, strictly.
 
     Args:
         cls: a dataclass whose fields are bool, int, float, str, Literal, Optional, tuple or dataclasses.
@@ -86,7 +86,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def read_json(path: Path | str) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Raises:
         ConfigError: the file is missing or is not JSON; the message names it.
@@ -101,12 +101,12 @@ def read_json(path: Path | str) -> Any:
 
 
 def write_json(path: Path | str, data: Any) -> None:
-    """Writes JSON to a temporary name beside ``path`` and renames it: never half a file."""
+    """Write JSON to a temporary name beside ``path`` and rename it: never half a file."""
     write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Writes a file whole or not at all: temporary name in the same folder, flushed, renamed."""
+    """Write a file whole or not at all: temporary name in the same folder, flushed, renamed."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

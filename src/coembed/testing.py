@@ -14,7 +14,7 @@ from coembed.tasks.task import Layer, Task, is_pointwise, settings_of, working_s
 
 
 def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
-    """Checks that a task keeps the contract of ``coembed.tasks.Task``.
+    """Check that a task keeps the contract of ``coembed.tasks.Task``.
 
     Laws: shapes and dtype (float32) of ``split`` and ``compose``; finite values inside each layer's range; a
     photo composed with its own field is the photo within 1/255; results stay in [0, 1]; the same call gives the

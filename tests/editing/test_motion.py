@@ -24,7 +24,7 @@ def photo_of(h=90, w=120, dtype=np.uint8, seed=0):
 
 
 class Kinds:
-    """Draws one of a few constant motions, with given chances, and a little noise."""
+    """Draw one of a few constant motions, with given chances, and a little noise."""
 
     config = SimpleNamespace(condition_shape=(3, *SIZE), field_shape=(2, *SIZE))
 

@@ -15,7 +15,7 @@ def test_registered_tasks_keep_the_contract(name):
 
 
 class Half:
-    """Keeps the law: the field is the red channel."""
+    """Keep the law: the field is the red channel."""
 
     name = "half"
     condition = Layer("green", 1, 0.0, 1.0)

@@ -12,7 +12,7 @@ from coembed.errors import ConfigError
 
 @dataclass(frozen=True)
 class CalibrateConfig:
-    """Fits how widely a trained model's samples spread: one temperature a layer of codes.
+    """Fit how widely a trained model's samples spread: one temperature a layer of codes.
 
     The temperatures that give samples the least energy score (over fields averaged over 1, 2, 4 and 8 px) on
     half of the pairs are written with the unchanged weights into a new folder; scores before and after are of

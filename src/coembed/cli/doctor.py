@@ -18,7 +18,7 @@ from coembed.errors import CoEmbedError
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Checks Python, packages, processor, bundled weights and write access."""
+    """Check Python, packages, processor, bundled weights and write access."""
 
     out: Path = Path("out")
     """A folder in which results are to be written."""
@@ -40,7 +40,7 @@ class Finding:
 
 
 def run_doctor(config: DoctorConfig) -> int:
-    """Prints the report.
+    """Print the report.
 
     Returns:
         0 if nothing failed, else 1.

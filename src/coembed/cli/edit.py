@@ -108,7 +108,7 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class ResaturateConfig(BatchConfig):
-    """Makes n natural, different versions of each photo, at the photo's own size: other saturations."""
+    """Make n natural, different versions of each photo, at the photo's own size: other saturations."""
 
     model: str = "resaturation"
     """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
@@ -120,7 +120,7 @@ class ResaturateConfig(BatchConfig):
 
 @dataclass(frozen=True)
 class RelightConfig(BatchConfig):
-    """Makes n natural, different versions of each photo, at the photo's own size: in other light."""
+    """Make n natural, different versions of each photo, at the photo's own size: in other light."""
 
     model: str = "relighting"
     """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
@@ -132,7 +132,7 @@ class RelightConfig(BatchConfig):
 
 @dataclass(frozen=True)
 class EditConfig(BatchConfig):
-    """Makes n versions of each photo by a model of your own, of any task that splits and composes photos."""
+    """Make n versions of each photo by a model of your own, of any task that splits and compose photos."""
 
     task: str | None = None
     """Your task as module:Class; by default the registered one that the model's files name."""
@@ -159,7 +159,7 @@ class Result:
 
 
 def run_batch(config: BatchConfig) -> Result:
-    """Does the photos one by one, then writes sheet, page and ``samples.json``.
+    """Do the photos one by one, then write sheet, page and ``samples.json``.
 
     Progress goes to standard output, failures to standard error.
 

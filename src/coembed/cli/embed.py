@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """Shows which pairs guidance takes for similar: a map of thumbnails, coloured by label, or a table."""
+    """Show which pairs guidance takes for similar: a map of thumbnails, coloured by label, or a table."""
 
     pairs: Path
     """Folder of pairs, as `coembed prepare` writes it."""
@@ -54,7 +54,7 @@ class EmbedConfig:
 
 
 def run_embed(config: EmbedConfig) -> Path:
-    """Embeds pairs by their features and writes the map or the table.
+    """Embed pairs by their features and write the map or the table.
 
     Returns:
         The file written.

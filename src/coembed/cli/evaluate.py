@@ -30,7 +30,7 @@ _COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "vario
 
 
 def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
-    """Scores the model (first) and the simple samplers, prints the table and writes the JSON file.
+    """Score the model (first) and the simple samplers, print the table and write the JSON file.
 
     The training pairs are read for the simple samplers only.
 

@@ -12,7 +12,7 @@ from coembed.errors import ConfigError
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Scores a model's samples against real fields.
+    """Score a model's samples against real fields.
 
     Raises:
         ConfigError: a value outside its range; the message names the option.

@@ -38,7 +38,7 @@ Errors are one line; COEMBED_DEBUG=1 shows where they come from.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb.
+    """Run one verb.
 
     Args:
         argv: arguments without the program's name; those of the process by default.
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Runs a verb; mistakes of the user end in one line, Ctrl-C in 130."""
+    """Run a verb; mistakes of the user end in one line, Ctrl-C in 130."""
     from coembed.errors import CoEmbedError
 
     try:

@@ -35,7 +35,7 @@ _MAX_SIDE, _MOST_FRAMES = 2048, 240  # of an animation, which lies in memory who
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """Shows n kinds of motion that may follow each frame, the most likely first.
+    """Show n kinds of motion that may follow each frame, the most likely first.
 
     For each: arrows over the frame, Middlebury's colours, the flow in a .flo file at the frame's size, and a
     looping animation that carries the picture along.
@@ -95,7 +95,7 @@ class MotionResult:
 
 
 def run_motion(config: MotionConfig) -> MotionResult:
-    """Does the frames one by one, then writes sheet, page and ``samples.json``.
+    """Do the frames one by one, then write sheet, page and ``samples.json``.
 
     Progress goes to standard output, failures to standard error.
 

@@ -92,7 +92,7 @@ class PrepareSummary:
 
 
 def run_prepare(config: AnyPrepare) -> PrepareSummary:
-    """Prepares pairs; progress goes to standard error.
+    """Prepare pairs; progress goes to standard error.
 
     On Ctrl-C it says how to go on and lets ``KeyboardInterrupt`` pass: the folder can be resumed.
 

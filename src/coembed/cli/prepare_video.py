@@ -45,7 +45,7 @@ class PrepareVideo(ClipOptions):
 
 
 def prepare_ucf101(config: PrepareUcf101, options: BuildOptions) -> list[StoreSummary]:
-    """Prepares both sides of an official split.
+    """Prepare both sides of an official split.
 
     Raises:
         ConfigError: an option outside its range.
@@ -62,7 +62,7 @@ def prepare_ucf101(config: PrepareUcf101, options: BuildOptions) -> list[StoreSu
 
 
 def prepare_video(config: PrepareVideo, options: BuildOptions) -> list[StoreSummary]:
-    """Prepares a folder of videos.
+    """Prepare a folder of videos.
 
     Raises:
         ConfigError: an option outside its range.

@@ -20,7 +20,7 @@ _SUFFIXES = (".npy", ".png", ".flo")
 
 @dataclass(frozen=True)
 class UpsampleConfig:
-    """Brings a low-resolution field (depth, heat, motion) to a photo's resolution, along the photo's edges.
+    """Bring a low-resolution field (depth, heat, motion) to a photo's resolution, along the photo's edges.
 
     Raises:
         ConfigError: an output that is neither .npy, .png nor .flo, or a limit that is negative or not finite.
@@ -45,7 +45,7 @@ class UpsampleConfig:
 
 
 def run_upsample(config: UpsampleConfig) -> Path:
-    """Reads both files, upsamples channel by channel and writes the result, whole or not at all.
+    """Read both files, upsample channel by channel and write the result, whole or not at all.
 
     Returns:
         The file written.

@@ -81,7 +81,7 @@ def chunks(pairs: Pairs) -> Iterator[slice]:
 
 
 def check_condition(condition: Tensor, pairs: Pairs) -> None:
-    """Checks a batch of conditions against those fitted on.
+    """Check a batch of conditions against those fitted on.
 
     Raises:
         DataError: another shape.

@@ -57,7 +57,7 @@ def resaturate(
     keep: Source | None = None,
     between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
-    """Makes n versions of a photo with other plausible saturations; hue and brightness stay.
+    """Make n versions of a photo with other plausible saturations; hue and brightness stay.
 
     Args:
         photo: a path, the bytes of a file, a Pillow image, or an array (h, w, 3) of uint8 or uint16.
@@ -108,7 +108,7 @@ def relight(
     keep: Source | None = None,
     between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
-    """Makes n versions of a photo in other plausible light; what things are painted with stays.
+    """Make n versions of a photo in other plausible light; what things are painted with stays.
 
     The light is white: the proportions of a pixel's colour do not change. Black stays black, and what gets
     brighter nears white without reaching it.
@@ -138,7 +138,7 @@ def edit(
     keep: Source | None = None,
     between: tuple[int, int] | None = None,
 ) -> list[Image.Image]:
-    """Makes n versions of a photo by a model of any task that splits and composes photos.
+    """Make n versions of a photo by a model of any task that splits and compose photos.
 
     Args:
         task: a registered name, ``"module:Class"``, or an instance; None for the one that the model's files

@@ -50,7 +50,7 @@ class Plan:
 def plan(
     photo: Photo, model: CDVAE, task: Task, options: EditOptions, controls: Controls | None = None
 ) -> Plan:
-    """Draws the fields and says how the photo's own field is to change (eq. 10).
+    """Draw the fields and say how the photo's own field is to change (eq. 10).
 
     Args:
         photo: any size.

@@ -76,7 +76,7 @@ def predict_motion(
     temperature: float = 1.0,
     model: str | Path | Pretrained | CDVAE | None = None,
 ) -> list[Motion]:
-    """Predicts n kinds of motion of a photo, the one that most draws agree on first.
+    """Predict n kinds of motion of a photo, the one that most draws agree on first.
 
     The flow follows the photo's edges at 1024 pixels on the longer side and is enlarged smoothly from there, so
     the work does not grow with the photo; what is returned does: 8 bytes a pixel and motion.
@@ -143,7 +143,7 @@ def kinds_of_motion(
 
 
 class FlowEnlarger:
-    """Studies a photo's edges once, then brings flows of it to the working size: 1024 on the longer side.
+    """Study a photo's edges once, then bring flows of it to the working size: 1024 on the longer side.
 
     Args:
         photo: any size; a smaller one is worked on at its own.
@@ -175,7 +175,7 @@ def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def check_options(n: int, draws: int, temperature: float) -> None:
-    """Raises ConfigError unless the numbers of kinds and draws and the temperature make sense."""
+    """Raise ConfigError unless the numbers of kinds and draws and the temperature make sense."""
     if n < 1:
         raise ConfigError(f"n is {n}, expected at least 1")
     if not n <= draws <= MOST_DRAWS:

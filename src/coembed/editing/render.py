@@ -38,7 +38,7 @@ _REACH, _SOFTNESS = 1 / 16, 1e-3  # radius as a share of the field's shorter sid
 def render(
     photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interpolator | None = None
 ) -> Iterator[np.ndarray]:
-    """Applies changes of a field to a photo, a few at a time to bound memory.
+    """Apply changes of a field to a photo, a few at a time to bound memory.
 
     Args:
         photo: any size and depth.

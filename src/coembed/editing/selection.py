@@ -23,7 +23,7 @@ class Representatives:
 
 
 def representatives(fields: np.ndarray, n: int) -> Representatives:
-    """Chooses n of the fields by k-medoids in Euclidean distance; the same fields give the same choice.
+    """Choose n of the fields by k-medoids in Euclidean distance; the same fields give the same choice.
 
     The start is greedy (each new medoid lowers the summed distance most), then medoids and clusters are
     improved in turn until they settle.

@@ -11,7 +11,7 @@ _KEPT = 0.9  # share of the draws to choose from: those in the sparsest places a
 
 
 def spread_out(fields: np.ndarray, n: int, kept: float = _KEPT) -> Representatives:
-    """Chooses n fields that are far from each other: farthest-point sampling, from the medoid outwards.
+    """Choose n fields that are far from each other: farthest-point sampling, from the medoid outwards.
 
     Each field chosen is the one farthest from all chosen before, so the least distance between two of them is
     at least half of the most that any n could have [Gonzalez 1985]. Far corners are where a model's accidents

@@ -10,7 +10,7 @@ from coembed.serialization import write_bytes
 
 
 def write_compact_json(path: Path | str, data: dict[str, Any]) -> None:
-    """Writes strict JSON (no NaN), whole or not at all; lists of plain values take one line each.
+    """Write strict JSON (no NaN), whole or not at all; lists of plain values take one line each.
 
     Raises:
         ValueError: a number that is not finite.

@@ -49,7 +49,7 @@ class Novelty:
         self._done: list[tuple[Tensor, Tensor]] = []
 
     def add(self, drawn: Tensor, truth: Tensor) -> None:
-        """Takes the first sample of every photo."""
+        """Take the first sample of every photo."""
         self._waiting.append((drawn[0].clone(), truth))
         if sum(len(fields) for fields, _ in self._waiting) >= _WAITING:
             self._look_up()
@@ -95,7 +95,7 @@ class PairSets:
         self._seen = 0
 
     def add(self, condition: Tensor, drawn: Tensor, truth: Tensor) -> None:
-        """Takes the first sample of every photo."""
+        """Take the first sample of every photo."""
         take = max(0, min(len(truth), self._limit - self._seen))
         self._seen += len(truth)
         if take and self._features is not None:

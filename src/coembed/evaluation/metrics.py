@@ -217,7 +217,7 @@ def sorted_rows(values: Tensor) -> Tensor:
 
 
 def check_samples(samples: Tensor, truth: Tensor | None = None) -> int:
-    """Checks shapes and gives the number of samples.
+    """Check shapes and give the number of samples.
 
     Raises:
         DataError: shapes that are not (n, batch, c, h, w) and (batch, c, h, w) of the same fields.

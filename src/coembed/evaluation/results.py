@@ -67,12 +67,12 @@ class Evaluation:
         return estimates | {name: Estimate(*pair) for name, pair in self.sets.items()}
 
     def save(self, path: Path | str) -> None:
-        """Writes strict JSON, which ``load`` reads: options and the values of every photo."""
+        """Write strict JSON, which ``load`` reads: options and the values of every photo."""
         write_compact_json(path, to_dict(self))
 
     @classmethod
     def load(cls, path: Path | str) -> Evaluation:
-        """Reads what ``save`` wrote.
+        """Read what ``save`` wrote.
 
         Raises:
             ConfigError: missing, damaged, or of another format or version.
@@ -235,7 +235,7 @@ copies. ``epe``: end-point errors, in units of the field."""
 
 
 def check_paired(one: Evaluation, other: Evaluation) -> None:
-    """Checks that two evaluations are of the same photos.
+    """Check that two evaluations are of the same photos.
 
     Raises:
         ConfigError: they are not.

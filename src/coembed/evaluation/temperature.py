@@ -55,7 +55,7 @@ class Calibrated:
 
 
 def run_calibrate(config: CalibrateConfig) -> Calibrated:
-    """Fits on every second scene, judges on the others, writes the model and prints both scores.
+    """Fit on every second scene, judge on the others, write the model and print both scores.
 
     Raises:
         ModelError: no such model, or one without layers of codes.
@@ -160,7 +160,7 @@ class Judged:
 
 @torch.no_grad()
 def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
-    """Judges a model at these temperatures, with the same noise for all of them."""
+    """Judge a model at these temperatures, with the same noise for all of them."""
     tempered, energy = with_draws(model, layer_temperatures=temperatures), 0.0
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
@@ -214,7 +214,7 @@ def report(found: Calibrated, config: CalibrateConfig, fitted: int) -> str:
 
 
 def write_whole(model: Any, folder: Path, *, task: str, card: str) -> None:
-    """Writes a model beside its place and moves it there: a folder that is there is whole.
+    """Write a model beside its place and move it there: a folder that is there is whole.
 
     Raises:
         ConfigError: the disk refuses, or the folder has been filled meanwhile.

@@ -65,7 +65,7 @@ def rows_of(grid: np.ndarray, rows: slice, size: tuple[int, int]) -> np.ndarray:
 def add_saturation(
     pixels: np.ndarray, delta: np.ndarray, confidence: np.ndarray, out: list[np.ndarray]
 ) -> None:
-    """Adds n changes of HSV saturation to one strip of a photo, hue and value kept.
+    """Add n changes of HSV saturation to one strip of a photo, hue and value kept.
 
     Saturation S becomes clip(S + w d, 0, 1), with w = ``confidence`` where d > 0 and 1 elsewhere, and at most
     ``MAX_GAIN`` S. Where d is 0 the pixels come back as they were, bit for bit. Greys stay grey.

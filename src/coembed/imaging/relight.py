@@ -27,7 +27,7 @@ _STEPS = 65535  # of linear light: 20 to a level of sRGB at black, where 8 bits 
 
 
 def add_light(pixels: np.ndarray, delta: np.ndarray, out: list[np.ndarray]) -> None:
-    """Adds n changes of log shading to one strip of a photo.
+    """Add n changes of log shading to one strip of a photo.
 
     Where a delta is 0 the pixels come back as they were, bit for bit.
 

@@ -35,7 +35,7 @@ class Scaled(nn.Module):
             self.register_buffer("field_peak", torch.ones(config.field_shape[0], 1, 1))
 
     def _measure(self, condition: Tensor, field: Tensor) -> None:
-        """Takes the statistics of training pairs (n, c, h, w), natural units.
+        """Take the statistics of training pairs (n, c, h, w), natural units.
 
         Raises:
             ModelError: a channel that is constant everywhere.

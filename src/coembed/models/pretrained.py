@@ -74,7 +74,7 @@ class Pretrained:
 def save_pretrained(
     model: nn.Module, folder: str | Path, *, task: str, card: str | None = None, dtype: Dtype = "float32"
 ) -> Path:
-    """Writes a model as a folder that ``from_pretrained`` reads.
+    """Write a model as a folder that ``from_pretrained`` reads.
 
     The weights go first and ``config.json`` last, each whole or not at all.
 
@@ -108,7 +108,7 @@ def save_pretrained(
 
 
 def from_pretrained(name_or_folder: str | Path) -> CDVAE:
-    """Loads a model: a bundled name (``"resaturation"``), a folder, or a hub id (``"owner/name"``).
+    """Load a model: a bundled name (``"resaturation"``), a folder, or a hub id (``"owner/name"``).
 
     A run folder of ``coembed train`` works too: its ``model/`` is taken. A bundled name goes before a
     folder of the same name; write ``./resaturation`` for the folder. With ``:calibrated`` after the name
@@ -172,7 +172,7 @@ def bundled_names() -> list[str]:
 
 
 def read_header(folder: str | Path) -> ModelHeader:
-    """Reads and checks ``config.json`` of a model folder, without its weights.
+    """Read and check ``config.json`` of a model folder, without its weights.
 
     Raises:
         ModelError: missing, not JSON, an unknown key, or another format or version.

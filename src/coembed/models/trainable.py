@@ -41,7 +41,7 @@ class Trainable(Protocol):
         ...
 
     def initialise(self, condition: Tensor, field: Tensor) -> None:
-        """Sets statistics and starting values from training pairs; called once, before the first step."""
+        """Set statistics and starting values from training pairs; called once, before the first step."""
         ...
 
     def loss(

@@ -96,7 +96,7 @@ class Mixture:
         return (uniform[:, None] > edges[:, :-1]).sum(-1)
 
     def sample(self, uniform: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws from the component that ``uniform`` (batch,) picks, with ``noise`` (batch, dim)."""
+        """Draw from the component that ``uniform`` (batch,) picks, with ``noise`` (batch, dim)."""
         pick = self.pick(uniform)
         rows = torch.arange(len(pick), device=pick.device)
         mean = self.mean[rows, pick]
@@ -105,7 +105,7 @@ class Mixture:
 
 
 def bounded_log_var(raw: Tensor, low: float, high: float) -> Tensor:
-    """Squashes any number smoothly into (low, high); zero maps to the value nearest zero that has a gradient.
+    """Squash any number smoothly into (low, high); zero maps to the value nearest zero that has a gradient.
 
     A hard clamp has no gradient outside its bounds: a unit that left them could not come back.
     """

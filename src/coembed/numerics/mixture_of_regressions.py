@@ -63,7 +63,7 @@ def grouped(codes: Tensor, count: int, generator: torch.Generator) -> tuple[Tens
 def fit_experts(
     inputs: Tensor, codes: Tensor, first: Tensor, *, ridge: float = 0.02, steps: int = 12
 ) -> Experts:
-    """Fits by ``steps`` rounds of expectation and maximisation.
+    """Fit by ``steps`` rounds of expectation and maximisation.
 
     Args:
         inputs: (n, p), white or nearly so.

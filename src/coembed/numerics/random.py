@@ -82,7 +82,7 @@ class Sampler(Protocol):
     """Anything that draws fields for conditions: CDVAE, every baseline, a model from outside."""
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """Draws n fields a condition, in natural units.
+        """Draw n fields a condition, in natural units.
 
         Args:
             condition: (batch, channels, height, width), natural units.

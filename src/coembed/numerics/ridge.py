@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over rows of inputs a and outputs b, double: all that a ridge regression and its errors need."""
+    """Sum over rows of inputs a and outputs b, double: all that a ridge regression and its errors need."""
 
     count: int
     inputs: Tensor

@@ -56,7 +56,7 @@ class Layer:
 
 @runtime_checkable
 class Task(Protocol):
-    """Splits photos into condition and field, and composes photos from new fields.
+    """Split photos into condition and field, and compose photos from new fields.
 
     Both functions are pure: they keep no state and leave their inputs as they were.
     A class may also have ``pointwise: bool`` (see ``is_pointwise``), ``working_size: int | None`` (see
@@ -133,7 +133,7 @@ def task_names() -> list[str]:
 
 
 def get_task(name: str) -> Task:
-    """Finds a task by its registered name, or imports a user's own by ``"module:Class"``.
+    """Find a task by its registered name, or imports a user's own by ``"module:Class"``.
 
     The second form runs the module, which may lie in the current folder: give it names that the user typed,
     never one read from a downloaded file.

@@ -30,7 +30,7 @@ class Best:
 
     @torch.no_grad()
     def offer(self, mean: Trainable, state: State) -> None:
-        """Remembers the running mean if its score, ``state.latest``, is the least so far."""
+        """Remember the running mean if its score, ``state.latest``, is the least so far."""
         if math.isfinite(state.latest) and (state.best is None or state.latest < state.best):
             state.best, state.best_step = state.latest, state.step
             state.best_scores = state.latest_scores

@@ -59,7 +59,7 @@ def save(
     generators: dict[str, torch.Generator],
     best: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Writes a checkpoint of ``state.step`` and then removes older ones; ``best``: see ``training.best``.
+    """Write a checkpoint of ``state.step`` and then remove older ones; ``best``: see ``training.best``.
 
     Raises:
         TrainingError: the disk refuses; the message names the folder and what the system said.
@@ -94,7 +94,7 @@ def latest(run: Path) -> Path | None:
 
 
 def clean(run: Path) -> None:
-    """Removes what a killed run left unfinished."""
+    """Remove what a killed run left unfinished."""
     for path in run.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(path)
     for path in run.glob(".metrics.jsonl.*"):
@@ -108,7 +108,7 @@ def load(
     optimizer: torch.optim.Optimizer,
     generators: dict[str, torch.Generator],
 ) -> State:
-    """Puts a checkpoint back into the model, its running mean, the optimiser and the generators.
+    """Put a checkpoint back into the model, its running mean, the optimiser and the generators.
 
     Raises:
         TrainingError: a file is missing, damaged or does not fit the model; the message names it.
@@ -144,13 +144,13 @@ def load_best(folder: Path, state: State, device: torch.device) -> dict[str, Ten
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes named tensors as safetensors, whole or not at all; shared memory is written out for each name."""
+    """Write named tensors as safetensors, whole or not at all; shared memory is written out for each name."""
     own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     write_bytes(path, safetensors.torch.save(own))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads named tensors.
+    """Read named tensors.
 
     Raises:
         TrainingError: the file is missing or damaged.

@@ -15,7 +15,7 @@ _SUITS = {"default": {"batch_size": 64}, "conv": {"batch_size": 32, "learning_ra
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Trains a model on pairs.
+    """Train a model on pairs.
 
     The length of a run is ``images``, ``epochs`` (100 when nothing is said) or ``minutes``; every schedule
     follows the fraction of it that is done. With ``minutes`` the schedule follows the clock, so that a stopped

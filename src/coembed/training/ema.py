@@ -28,7 +28,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: Trainable, batch: int, images: int) -> None:
-        """Moves the average after a step of ``batch`` images that ended at ``images`` seen in all."""
+        """Move the average after a step of ``batch`` images that ended at ``images`` seen in all."""
         halflife = min(self.halflife, RAMP * images)
         keep = 0.5 ** (batch / halflife) if halflife > 0 else 0.0
         for mean, value in zip(self.model.parameters(), model.parameters(), strict=True):

@@ -28,7 +28,7 @@ def parameter_counts(model: Trainable) -> dict[str, int]:
 
 
 def estimate(model: Trainable, batches: Batches, config: TrainConfig, device: torch.device) -> dict[str, float]:
-    """Prints the resolved options, the parameter counts and the measured times; the model is not usable after.
+    """Print the resolved options, the parameter counts and the measured times; the model is not usable after.
 
     Returns:
         "step_seconds" (median of 5 after 2 to warm up), "epoch_seconds" and "images_per_second".

@@ -47,7 +47,7 @@ class Guide:
         return self._tables["condition"].shape[1]
 
     def to(self, device: torch.device) -> Guide:
-        """Moves the targets to a device; returns itself."""
+        """Move the targets to a device; return itself."""
         self._tables = {name: table.to(device) for name, table in self._tables.items()}
         self._scales = {name: [s.to(device) for s in scales] for name, scales in self._scales.items()}
         return self
@@ -105,7 +105,7 @@ class Guide:
         return torch.cat(got, 1), target[:, : sum(counts)]
 
     def keep(self, run: Path) -> None:
-        """Writes the targets beside a run's record, for its resumption, unless they are there."""
+        """Write the targets beside a run's record, for its resumption, unless they are there."""
         if (run / FILE).exists():
             return
         tables = {name: table.cpu().clone() for name, table in self._tables.items()}

@@ -49,16 +49,16 @@ class Log:
         self._file.close()
 
     def write(self, line: dict[str, Any]) -> None:
-        """Appends one line; it has a "step"."""
+        """Append one line; it has a "step"."""
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 
     def sync(self) -> None:
-        """Makes the lines so far survive a power cut; called before every checkpoint."""
+        """Make the lines so far survive a power cut; called before every checkpoint."""
         os.fsync(self._file.fileno())
 
     def progress(self, fraction: float) -> None:
-        """Moves the bar."""
+        """Move the bar."""
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction)
 

@@ -29,7 +29,7 @@ def picture(
     device: torch.device,
     ranges: tuple[Range, Range] | None = None,
 ) -> None:
-    """Writes a PNG of samples for the first pairs; the same streams every time, so pictures can be compared.
+    """Write a PNG of samples for the first pairs; the same streams every time, so pictures can be compared.
 
     Args:
         path: the PNG.

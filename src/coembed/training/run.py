@@ -31,7 +31,7 @@ ENOUGH_HELD_OUT = 50  # groups; of fewer, up to a fifth is held out
 
 
 def run_train(config: TrainConfig) -> Path:
-    """Trains the model that the options name; one without training steps is fitted at once.
+    """Train the model that the options name; one without training steps is fitted at once.
 
     Args:
         config: the options; see ``TrainConfig``.

@@ -20,7 +20,7 @@ FREE = frozenset({"pairs", "out", "resume", "dry_run", "checkpoint_minutes", "pi
 def begin(
     config: TrainConfig, model: dict[str, Any], task: str, pairs: Pairs, reasons: tuple[str, ...] = ()
 ) -> Path:
-    """Opens the folder of a new run, or of the run to resume after comparing every option.
+    """Open the folder of a new run, or of the run to resume after comparing every option.
 
     Args:
         config: this time's options.

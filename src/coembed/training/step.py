@@ -64,7 +64,7 @@ def train_step(
     guidance: Callable[[Codes], Tensor] | None = None,
     scores: ScoreConfig | None = None,
 ) -> Outcome:
-    """Makes one step, or none: a loss or gradient that is not finite changes no weight and no moment.
+    """Make one step, or none: a loss or gradient that is not finite changes no weight and no moment.
 
     ``scores``: judge samples too, as these options say.
     """

@@ -70,7 +70,7 @@ def fit(
     guide: Guide | None = None,
     reasons: tuple[str, ...] = (),
 ) -> Path:
-    """Trains a model and writes it; the public entrance for pairs and models of the user's own.
+    """Train a model and write it; the public entrance for pairs and models of the user's own.
 
     Args:
         model: freshly made, after ``torch.manual_seed`` where its starting weights shall repeat.
@@ -239,7 +239,7 @@ def validate(
 
 
 def prepare_machine(config: TrainConfig) -> torch.device:
-    """Sets threads and arithmetic once, and names the device.
+    """Set threads and arithmetic once, and name the device.
 
     Raises:
         TrainingError: a device that torch does not have.

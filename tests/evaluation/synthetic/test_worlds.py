@@ -127,7 +127,7 @@ class OneMode:
 
 
 class Blurred(OneMode):
-    """Draws the conditional mean: what squared error asks for."""
+    """Draw the conditional mean: what squared error asks for."""
 
     def sample(self, condition, n, *, generator):
         return self.world.mean(condition).expand(n, -1, -1, -1, -1)

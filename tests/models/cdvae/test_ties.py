@@ -21,7 +21,7 @@ def setup(ladder_config, tie_config, batch=6, seed=0):
 
 
 def bend(tie):
-    """Takes the couplings of a flow, if any, away from the identity that they begin as."""
+    """Take the couplings of a flow, if any, away from the identity that they begin as."""
     with torch.no_grad():
         for network in getattr(tie, "couplings", torch.nn.Module()).modules():
             if isinstance(network, torch.nn.Linear):

@@ -21,7 +21,7 @@ def default_folder(photos: Sequence[Path], ending: str = "") -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it.
+    """Make a folder and those above it.
 
     Raises:
         PhotoError: it cannot be made.
@@ -33,7 +33,7 @@ def make_folder(folder: Path) -> None:
 
 
 def check_inputs_safe(folder: Path, photos: Sequence[Path], own: Collection[str]) -> None:
-    """Refuses a folder in which a sheet or the like would be written over an input.
+    """Refuse a folder in which a sheet or the like would be written over an input.
 
     Args:
         folder: of the results.
@@ -53,7 +53,7 @@ def check_inputs_safe(folder: Path, photos: Sequence[Path], own: Collection[str]
 def one_by_one(
     photos: Sequence[Path], names: Sequence[str], do: Callable[[Path, str], tuple[T, str]]
 ) -> tuple[list[T], list[tuple[Path, str]]]:
-    """Does photos in turn; one that cannot be done is reported, and the others go on.
+    """Do photos in turn; one that cannot be done is reported, and the others go on.
 
     Progress goes to standard output, failures to standard error.
 
@@ -87,7 +87,7 @@ def write_settings(
     records: list[dict[str, Any]],
     failures: list[tuple[Path, str]],
 ) -> None:
-    """Writes ``samples.json``: all that is needed to make the same results again.
+    """Write ``samples.json``: all that is needed to make the same results again.
 
     Args:
         folder: where to.

@@ -51,7 +51,7 @@ class Subject:
 
 
 def write_sheets(folder: Path, subjects: Sequence[Subject]) -> list[str]:
-    """Writes ``sheet.jpg``, two lines a frame (arrows, then colours), and says under each picture its share."""
+    """Write ``sheet.jpg``, two lines a frame (arrows, then colours), and say under each picture its share."""
     lines = []
     for subject in subjects:
         shares = [f"{k}: {s.share:.0%}, draw {s.draw}" for k, s in enumerate(subject.motions, start=1)]
@@ -63,7 +63,7 @@ def write_sheets(folder: Path, subjects: Sequence[Subject]) -> list[str]:
 
 
 def write_page(folder: Path, subjects: Sequence[Subject], settings: dict[str, object]) -> None:
-    """Writes ``index.html``: a frame a section, first the frame, then its motions, most likely first."""
+    """Write ``index.html``: a frame a section, first the frame, then its motions, most likely first."""
     name = subjects[0].name if len(subjects) == 1 else f"{len(subjects)} frames"
     body = "\n".join(_section(subject) for subject in subjects)
     write_page_of(folder, _STYLE + body, settings, f"{name}, what may happen next", _FOOTER)

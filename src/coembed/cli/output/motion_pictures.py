@@ -62,7 +62,7 @@ def as_seen(photo: Photo, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_pictures(arrows: Path, colors: Path, picture: np.ndarray, flow: np.ndarray, scale: Scale) -> None:
-    """Writes the arrows over the frame (a JPEG) and the flow in Middlebury's colours (a PNG).
+    """Write the arrows over the frame (a JPEG) and the flow in Middlebury's colours (a PNG).
 
     Args:
         arrows, colors: where to.
@@ -102,7 +102,7 @@ def wheel_picture() -> np.ndarray:
 
 
 def write_wheel(path: Path) -> None:
-    """Writes the key of the colours as a PNG.
+    """Write the key of the colours as a PNG.
 
     Raises:
         PhotoError: the file cannot be written.
@@ -111,7 +111,7 @@ def write_wheel(path: Path) -> None:
 
 
 def write_flow(path: Path, flow: np.ndarray, size: tuple[int, int]) -> None:
-    """Writes a flow as ``.flo`` at the frame's size (rows, columns), vectors in the frame's pixels.
+    """Write a flow as ``.flo`` at the frame's size (rows, columns), vectors in the frame's pixels.
 
     Raises:
         DataError: the file cannot be written.
@@ -120,7 +120,7 @@ def write_flow(path: Path, flow: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def write_animation(path: Path, picture: np.ndarray, flow: np.ndarray, frames: int) -> float:
-    """Writes a loop of the picture carried along the flow; the suffix says in which format.
+    """Write a loop of the picture carried along the flow; the suffix says in which format.
 
     Args:
         path: .webp or .gif.

@@ -10,7 +10,7 @@ _SECONDS_A_LINE = 5.0
 
 
 class Progress:
-    """Shows how many of ``total`` are done, the rate and the time left, on standard error.
+    """Show how many of ``total`` are done, the rate and the time left, on standard error.
 
     Args:
         label: what is counted, e.g. ``"train2014"``.
@@ -34,7 +34,7 @@ class Progress:
             self._bar.start()
 
     def advance(self, n: int) -> None:
-        """Counts n more."""
+        """Count n more."""
         self.done += n
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, detail=self._detail())
@@ -42,7 +42,7 @@ class Progress:
             self._line()
 
     def close(self) -> None:
-        """Ends the bar, or writes the last line."""
+        """End the bar, or write the last line."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, detail=self._detail())
             self._bar.stop()

@@ -45,7 +45,7 @@ class LayerFacts:
 
 @torch.no_grad()
 def layer_facts(model: CDVAE, corpus: Corpus, seed: int) -> LayerFacts:
-    """Measures the layers on up to 64 held-out photos with 12 draws each."""
+    """Measure the layers on up to 64 held-out photos with 12 draws each."""
     pairs = corpus.held_out(_PHOTOS)
     condition, field = pairs.condition(slice(None)), pairs.field(slice(None))
     generator = torch.Generator().manual_seed(seed)

@@ -66,7 +66,7 @@ class Corpus:
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
-    """Opens every folder of pairs.
+    """Open every folder of pairs.
 
     Raises:
         DataError: a folder without train/ and val/, or two of one name.
@@ -109,7 +109,7 @@ class Model:
         return self._made is not None
 
     def release(self) -> None:
-        """Lets go of it; it is made again if asked for."""
+        """Let go of it; it is made again if asked for."""
         self._made = None
 
 
@@ -126,7 +126,7 @@ def is_trained(config: ReproduceConfig, corpus: Corpus, method: str) -> bool:
 
 
 def train(config: ReproduceConfig, corpus: Corpus, method: str) -> None:
-    """Trains or fits what is missing, and goes on where a run was stopped.
+    """Train or fit what is missing, and go on where a run was stopped.
 
     Raises:
         ConfigError: the run there was trained on other pairs.

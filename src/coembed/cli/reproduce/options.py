@@ -35,7 +35,7 @@ BUDGETS = {
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """Trains what is missing, evaluates it and writes the paper's tables and figures as one page.
+    """Train what is missing, evaluate it and write the paper's tables and figures as one page.
 
     What is done already is not done again, so a stopped report goes on with the same command.
 

@@ -45,7 +45,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> None:
-    """Writes the page; the pictures are inside, so the file can be sent alone."""
+    """Write the page; the pictures are inside, so the file can be sent alone."""
     links = "".join(f'<a href="#{_id(s.name)}">{_text(s.name)}</a>' for s in sections)
     listed = "".join(f"<li><span>{_text(name)}</span> {_text(value)}</li>" for name, value in facts)
     body = "\n".join(_section(section) for section in sections)

@@ -20,7 +20,7 @@ INK, FAINT = "#222222", "#dddddd"
 
 
 def need_matplotlib() -> None:
-    """Says at once that plots need matplotlib, not after an hour of training.
+    """Say at once that plots need matplotlib, not after an hour of training.
 
     Raises:
         ConfigError: it is not installed.

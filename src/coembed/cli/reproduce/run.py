@@ -27,7 +27,7 @@ PAGE = "index.html"
 
 
 def run_reproduce(config: ReproduceConfig) -> Path:
-    """Trains what is missing, evaluates, and writes the report.
+    """Train what is missing, evaluate, and write the report.
 
     Returns:
         The page, OUT/index.html.
@@ -69,7 +69,7 @@ def run_reproduce(config: ReproduceConfig) -> Path:
 
 
 def write_section(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found]) -> Section:
-    """Writes the tables and figures of one folder of pairs and gives its section of the page."""
+    """Write the tables and figures of one folder of pairs and give its section of the page."""
     out = Path(config.out)
     made = [
         tables.errors(corpus.task, found),

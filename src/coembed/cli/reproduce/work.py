@@ -51,7 +51,7 @@ class Found:
 
 
 class Steps:
-    """Says which step is running and about how long the rest will take.
+    """Say which step is running and about how long the rest will take.
 
     Args:
         seconds: what every step is thought to take; what is done already takes 0.
@@ -62,7 +62,7 @@ class Steps:
         self._start = time.monotonic()
 
     def run(self, label: str, work: Callable[[], Any]) -> Any:
-        """Runs one step; the expectation of the rest is not touched by it."""
+        """Run one step; the expectation of the rest is not touched by it."""
         left = sum(self._expected[self._done :])
         about = f", about {clock(left)} left" if left >= 1 else ""
         print(f"[{self._done + 1}/{len(self._expected)}] {label}{about}", file=sys.stderr, flush=True)
@@ -71,12 +71,12 @@ class Steps:
         return result
 
     def close(self) -> None:
-        """Says how long it took."""
+        """Say how long it took."""
         print(f"Done in {clock(time.monotonic() - self._start)}.", file=sys.stderr, flush=True)
 
 
 def work_through(config: ReproduceConfig, corpora: list[Corpus]) -> Iterator[tuple[Corpus, list[Found]]]:
-    """Does what is missing and reads what is there.
+    """Do what is missing and read what is there.
 
     Yields:
         Every corpus with one ``Found`` a method, in the order of the tables, as soon as it is complete.

@@ -1,4 +1,4 @@
-"""Builds one store from a list of items: worker processes, whole shards, resumable, the same bytes every time.
+"""Build one store from a list of items: worker processes, whole shards, resumable, the same bytes every time.
 
 Items are cut into consecutive blocks, one shard a block. Workers turn small chunks into arrays; the parent
 puts chunks in order and writes a shard when its block is full. So the bytes depend on the items and the options
@@ -76,7 +76,7 @@ def build_store(
     source: Source,
     left_out: Sequence[Skipped] = (),
 ) -> StoreSummary:
-    """Writes a store, or finishes one that an earlier run with the same options began.
+    """Write a store, or finishes one that an earlier run with the same options began.
 
     Args:
         folder: made if missing.
@@ -155,7 +155,7 @@ def _make_blocks(
     options: BuildOptions,
     progress: Progress,
 ) -> Generator[tuple[int, resume.Block], None, None]:
-    """Makes the blocks that are not done, in order, and writes their shards."""
+    """Make the blocks that are not done, in order, and write their shards."""
     todo = [n for n in range(len(blocks)) if n not in done]
     length = max(1, _CHUNK // recipe.pairs_an_item)
     chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]

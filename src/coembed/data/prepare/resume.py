@@ -33,7 +33,7 @@ class Block:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder; a lock the system drops however this process ends."""
+    """Keep a second run out of the folder; a lock the system drops however this process ends."""
     try:
         import fcntl
     except ImportError:  # Windows: two runs at once are the user's own care there
@@ -72,7 +72,7 @@ def options_of(items: Sequence[Item], recipe: Recipe, dtype: Dtype, rows: int) -
 
 
 def check_options(folder: Path, options: dict[str, Any]) -> None:
-    """Refuses a folder that holds other things, or pairs made with other options.
+    """Refuse a folder that holds other things, or pairs made with other options.
 
     Raises:
         DataError: names the folder, the option, its value before and now.
@@ -133,7 +133,7 @@ def _is_whole(path: Path, shard: ShardEntry) -> bool:
 
 
 def begin(folder: Path, options: dict[str, Any], done: dict[int, Block]) -> None:
-    """Makes the folder ready: notes the options and what is done, removes leftovers and the old index."""
+    """Make the folder ready: notes the options and what is done, remove leftovers and the old index."""
     # What a killed run left of a file that it was writing.
     for leftover in [*folder.glob(".shard-*"), *folder.glob(f".{INDEX}.*")]:
         leftover.unlink()
@@ -147,10 +147,10 @@ def begin(folder: Path, options: dict[str, Any], done: dict[int, Block]) -> None
 
 
 def note(folder: Path, number: int, block: Block) -> None:
-    """Notes a block as done, after its shard was written."""
+    """Note a block as done, after its shard was written."""
     write_json(folder / _STATE / f"block-{number:05d}.json", to_dict(block))
 
 
 def forget(folder: Path) -> None:
-    """Removes the notes, after the index was written."""
+    """Remove the notes, after the index was written."""
     shutil.rmtree(folder / _STATE, ignore_errors=True)

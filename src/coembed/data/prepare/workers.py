@@ -1,4 +1,4 @@
-"""Turns items into arrays, in this process or in worker processes of one thread each, always in order."""
+"""Turn items into arrays, in this process or in worker processes of one thread each, always in order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 
 class Recipe(Protocol):
-    """Makes pairs from items. Travels to worker processes, so it is small and can be pickled."""
+    """Make pairs from items. Travels to worker processes, so it is small and can be pickled."""
 
     @property
     def task(self) -> str:

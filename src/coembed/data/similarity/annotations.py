@@ -44,7 +44,7 @@ class Annotations:
 
 
 def read_annotations(path: Path | str) -> Annotations:
-    """Reads and checks an annotation file.
+    """Read and check an annotation file.
 
     Raises:
         DataError: no such file, not JSON, a part is missing, or an entry is wrong; the message names the file,
@@ -179,21 +179,21 @@ class _Text:
                 raise self._error("the file ends early")
 
     def expect(self, character: str) -> None:
-        """Passes over one character."""
+        """Pass over one character."""
         found = self.next_character()
         if found != character:
             raise self._error(f"got {found!r}, expected {character!r}")
         self._at += 1
 
     def separator(self, closing: str) -> None:
-        """Passes over a comma, unless the closing character comes next, which stays."""
+        """Pass over a comma, unless the closing character comes next, which stays."""
         if self.next_character() != closing:
             self.expect(",")
             if self.next_character() == closing:
                 raise self._error(f"got {closing!r} after a comma")
 
     def value(self) -> Any:
-        """Decodes the next value whole."""
+        """Decode the next value whole."""
         self.next_character()
         step = _READ
         while True:

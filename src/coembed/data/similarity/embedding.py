@@ -38,7 +38,7 @@ def make_targets(
     config: GuidanceConfig,
     groups: np.ndarray | None = None,
 ) -> Targets:
-    """Embeds pairs by their features.
+    """Embed pairs by their features.
 
     ``joint`` embeds all blocks at once, the same targets for both sides. Otherwise the condition is embedded
     by all blocks but the field's pixels, and the field by its pixels (as in the paper); without, both alike.

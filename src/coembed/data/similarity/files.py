@@ -22,7 +22,7 @@ HEADER, TENSORS = "features.json", "features.safetensors"
 
 
 def write_features(folder: Path | str, blocks: Mapping[str, Block], names: Sequence[str], source: Path) -> None:
-    """Writes blocks beside a store's shards, the header last.
+    """Write blocks beside a store's shards, the header last.
 
     Args:
         folder: of the store.

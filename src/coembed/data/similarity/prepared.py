@@ -15,7 +15,7 @@ BLOCKS = ("label", "layout", "pixels")
 
 
 def annotate(store: Path | str, annotations: Path | str) -> None:
-    """Writes label and layout of every pair beside the shards; a crop's layout is its own.
+    """Write label and layout of every pair beside the shards; a crop's layout is its own.
 
     Args:
         store: folder of one store, with its ``index.json``.

@@ -66,7 +66,7 @@ def printable(name: str) -> str:
 
 
 def part(items: Sequence[Item], val_fraction: float) -> tuple[list[Item], list[Item]]:
-    """Parts items into train and val by a hash of their names: no order, clock or random state has a say.
+    """Part items into train and val by a hash of their names: no order, clock or random state has a say.
 
     Args:
         items: in order; both parts keep it.

@@ -40,7 +40,7 @@ class Video:
 
 
 def open_video(path: str, fps: float | None = None) -> Video:
-    """Reads a video's header; a file that does not say how many frames it has is decoded to count them.
+    """Read a video's header; a file that does not say how many frames it has is decoded to count them.
 
     Args:
         path: the file.
@@ -70,7 +70,7 @@ def open_video(path: str, fps: float | None = None) -> Video:
 def read_frames(
     video: Video, numbers: Collection[int], longest_side: int | None = None
 ) -> tuple[dict[int, np.ndarray], int]:
-    """Decodes a video once, from its start to the last frame asked for.
+    """Decode a video once, from its start to the last frame asked for.
 
     Args:
         video: as ``open_video`` gives it.

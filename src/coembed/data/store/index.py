@@ -111,7 +111,7 @@ class PairIndex:
 
 
 def read_index(folder: Path | str) -> PairIndex:
-    """Reads and checks ``folder/index.json``.
+    """Read and check ``folder/index.json``.
 
     Raises:
         DataError: no index, another format or version, an unknown key, or counts that do not add up.
@@ -137,7 +137,7 @@ def read_index(folder: Path | str) -> PairIndex:
 
 
 def write_index(folder: Path | str, index: PairIndex) -> None:
-    """Writes ``folder/index.json`` whole or not at all."""
+    """Write ``folder/index.json`` whole or not at all."""
     data = to_dict(index)
     first = {"format": data.pop("format"), "version": data.pop("version")}
     last = {"skipped": data.pop("skipped"), "names": data.pop("names")}
@@ -151,7 +151,7 @@ def write_shard(
     field: np.ndarray,
     left_out: dict[str, int] | None = None,
 ) -> ShardEntry:
-    """Writes ``shard-NUMBER.safetensors`` whole or not at all; both arrays are (n, c, h, w)."""
+    """Write ``shard-NUMBER.safetensors`` whole or not at all; both arrays are (n, c, h, w)."""
     from safetensors.numpy import save
 
     name = f"shard-{number:05d}.safetensors"

@@ -82,7 +82,7 @@ class PairStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> PairStore:
-        """Opens a store, checking that every shard is there with the shapes and dtypes of the index.
+        """Open a store, checking that every shard is there with the shapes and dtypes of the index.
 
         Checksums are left to ``verify``, which reads every byte.
 
@@ -146,7 +146,7 @@ class PairStore:
         return cls(index, {"condition": [c], "field": [f]})
 
     def save(self, folder: Path | str, *, dtype: Dtype = "float16") -> None:
-        """Writes the store to a folder that holds no store yet; the index is written last.
+        """Write the store to a folder that holds no store yet; the index is written last.
 
         Args:
             folder: made if missing.
@@ -170,7 +170,7 @@ class PairStore:
         write_index(folder, PairIndex(**(values | {"dtype": dtype, "shards": tuple(shards)})))
 
     def verify(self) -> None:
-        """Reads every shard and compares its SHA-256 with the index.
+        """Read every shard and compare its SHA-256 with the index.
 
         Raises:
             DataError: names the first file that differs.
@@ -197,7 +197,7 @@ class PairStore:
 
 
 def open_pairs(folder: Path | str, split: Literal["train", "val"]) -> PairStore:
-    """Opens the pairs of a split: ``folder`` is a store itself, or holds the stores ``train`` and ``val``.
+    """Open the pairs of a split: ``folder`` is a store itself, or holds the stores ``train`` and ``val``.
 
     Raises:
         DataError: neither; the message says what is there instead.

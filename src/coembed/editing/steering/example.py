@@ -41,7 +41,7 @@ def sample_near(
     temperature: float | list[float] = 1.0,
     leading: int | None = None,
 ) -> Tensor:
-    """Draws n fields a condition from the model pulled towards a code: p(code | condition) N(code; target,
+    """Draw n fields a condition from the model pulled towards a code: p(code | condition) N(code; target,
     tau^2).
 
     Exact for every tie: Gaussians and mixtures stay what they are (``numerics.pull``). Only the top code is

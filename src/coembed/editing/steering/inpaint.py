@@ -94,7 +94,7 @@ def sample_hint(
     temperature: float | list[float] = 1.0,
     leading: int | None = None,
 ) -> Tensor:
-    """Draws n fields a condition that agree with a hint, and go on from it as the model has learned.
+    """Draw n fields a condition that agree with a hint, and go on from it as the model has learned.
 
     Sample k is sample k of ``CDVAE.sample`` from the same seed, moved; where a mask covers nothing it is that
     sample, bit for bit.

@@ -66,7 +66,7 @@ def interpolate(
 
 
 def check_path(first: int, second: int, steps: int) -> None:
-    """Raises ConfigError unless two draws and a number of steps between them make sense."""
+    """Raise ConfigError unless two draws and a number of steps between them make sense."""
     if steps < 2:
         raise ConfigError(f"n is {steps}, expected at least 2 steps between two draws")
     if not (0 <= first < MOST_DRAWS and 0 <= second < MOST_DRAWS and first != second):

@@ -25,7 +25,7 @@ from coembed.numerics.random import Streams
 def code_collapse(
     model: CDVAE, world: World, *, conditions: int = 50, samples: int = 100, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Compares the codes that the tie draws with the codes of true fields, condition by condition.
+    """Compare the codes that the tie draws with the codes of true fields, condition by condition.
 
     Args:
         model: trained on the world.

@@ -63,7 +63,7 @@ def score_world(
     batch: int = 20,
     progress: Callable[[int], object] | None = None,
 ) -> WorldScores:
-    """Scores a sampler on new conditions of a world.
+    """Score a sampler on new conditions of a world.
 
     Args:
         sampler: what draws; if it has a density, that is compared with the true one.

@@ -94,7 +94,7 @@ class World(ABC):
         return condition, torch.cat([self.sample(part, 1, generator=generator)[0] for part in parts])
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """Draws n true fields a condition, (n, batch, c, h, w)."""
+        """Draw n true fields a condition, (n, batch, c, h, w)."""
         return self._draw(self._modes(condition), n, generator)
 
     def mean(self, condition: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class World(ABC):
         return self.modes(condition)
 
     def part_sums(self, values: Tensor, modes: Modes) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over parts of squares and of values (b, m, c, h, w): (b, parts, m, c) each, and pixel counts."""
+        """Sum over parts of squares and of values (b, m, c, h, w): (b, parts, m, c) each, and pixel counts."""
         batch, number = modes.weights.shape[:2]
         inside = F.one_hot(modes.parts.view(batch, -1), number).to(values)  # (b, pixels, parts)
         flat = values.flatten(3)

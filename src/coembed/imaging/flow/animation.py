@@ -49,7 +49,7 @@ class Calm:
 
 
 def calm(flow: np.ndarray) -> Calm:
-    """Smooths a flow as little as one-to-one warping needs, and where that is not enough shows less time.
+    """Smooth a flow as little as one-to-one warping needs, and where that is not enough shows less time.
 
     Args:
         flow: (h, w, 2), pixels a second, finite.

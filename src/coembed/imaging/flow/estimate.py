@@ -277,7 +277,7 @@ def end_point_error(flow: np.ndarray, truth: np.ndarray, valid: np.ndarray | Non
 
 
 def check_flow(flow: np.ndarray) -> None:
-    """Raises ValueError unless the array is (h, w, 2), not empty."""
+    """Raise ValueError unless the array is (h, w, 2), not empty."""
     if flow.ndim != 3 or flow.shape[2] != 2 or 0 in flow.shape:
         raise ValueError(f"flow has shape {flow.shape}, expected (h, w, 2), none of them 0")
 

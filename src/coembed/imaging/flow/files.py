@@ -35,7 +35,7 @@ def read_flow(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_flow(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Writes ``.flo`` or KITTI ``.png``, by suffix.
+    """Write ``.flo`` or KITTI ``.png``, by suffix.
 
     Raises:
         DataError: another suffix; as ``write_flo`` and ``write_kitti``.
@@ -78,7 +78,7 @@ def read_flo(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_flo(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Writes a Middlebury file; exact in float32.
+    """Write a Middlebury file; exact in float32.
 
     Args:
         path: replaced whole or left alone.
@@ -128,7 +128,7 @@ def read_kitti(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_kitti(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Writes a KITTI file; vectors are rounded to 1/64 of a pixel.
+    """Write a KITTI file; vectors are rounded to 1/64 of a pixel.
 
     Args:
         path: replaced whole or left alone.

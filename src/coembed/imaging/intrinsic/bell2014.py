@@ -255,7 +255,7 @@ def _smooth_shading(labels: np.ndarray, log_paint: np.ndarray, log_grey: np.ndar
 
 
 def _guided(low: np.ndarray, guide: np.ndarray, rgb: np.ndarray, brightest: np.float32) -> np.ndarray:
-    """Upsamples by a guided filter: linear in log RGB near each working pixel, so near exact in even light."""
+    """Upsample by a guided filter: linear in log RGB near each working pixel, so near exact in even light."""
     h, w = rgb.shape[:2]
     mean = _box(guide)
     square = (guide[..., :, None] * guide[..., None, :]).reshape(*low.shape, 9)

@@ -47,7 +47,7 @@ def decompose(
     *,
     options: RetinexOptions | Bell2014Options | None = None,
 ) -> Intrinsic:
-    """Takes one photo apart into albedo and shading.
+    """Take one photo apart into albedo and shading.
 
     Args:
         rgb_linear: (h, w, 3), linear light (``color.srgb_to_linear``), at least 0.

@@ -103,7 +103,7 @@ def retinex(rgb: np.ndarray, options: RetinexOptions) -> np.ndarray:
 
 
 def poisson(right: np.ndarray, screen: float = 0.0) -> np.ndarray:
-    """Solves (D'D + screen) x = right exactly, D the differences of neighbours (Neumann borders).
+    """Solve (D'D + screen) x = right exactly, D the differences of neighbours (Neumann borders).
 
     Args:
         right: (..., h, w), float32 or float64.

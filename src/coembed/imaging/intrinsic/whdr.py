@@ -39,7 +39,7 @@ class Judgements:
 
 
 def read_judgements(path: str | Path) -> Judgements:
-    """Reads one photo's judgements, as Intrinsic Images in the Wild has them (``<id>.json``).
+    """Read one photo's judgements, as Intrinsic Images in the Wild has them (``<id>.json``).
 
     Args:
         path: the JSON file, with "intrinsic_points" and "intrinsic_comparisons".

@@ -74,7 +74,7 @@ def kind_of(start: bytes) -> str:
 
 
 def decode(data: bytes, *, max_pixels: int, min_side: int | None) -> Decoded:
-    """Decodes a file's bytes; ``max_pixels`` and ``min_side`` as in ``read_photo``.
+    """Decode a file's bytes; ``max_pixels`` and ``min_side`` as in ``read_photo``.
 
     Raises:
         PhotoError: not a photo, too large, or of a kind that is not supported.
@@ -87,7 +87,7 @@ def decode(data: bytes, *, max_pixels: int, min_side: int | None) -> Decoded:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuses sizes above the bound.
+    """Refuse sizes above the bound.
 
     Raises:
         PhotoError: more than ``max_pixels`` pixels.
@@ -288,7 +288,7 @@ def _finish(
 
 
 def _turn(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Undoes an EXIF orientation; OpenCV's turns are several times as fast as copies of numpy's views."""
+    """Undo an EXIF orientation; OpenCV's turns are several times as fast as copies of numpy's views."""
     if orientation in (2, 3, 4):
         return cv2.flip(array, {2: 1, 3: -1, 4: 0}[orientation])
     if orientation == 5:

@@ -16,7 +16,7 @@ _MAX_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # what libjpeg and 
 
 
 def encode(suffix: str, pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | None, quality: int) -> bytes:
-    """Encodes upright pixels.
+    """Encode upright pixels.
 
     Args:
         suffix: one of ``WRITABLE``, lower case.

@@ -73,7 +73,7 @@ def read_photo(
     max_pixels: int = 64_000_000,
     min_side: int | None = None,
 ) -> Photo:
-    """Reads a photo, upright, with its transparency and ICC profile.
+    """Read a photo, upright, with its transparency and ICC profile.
 
     Reads JPEG, PNG, WebP and TIFF, of 8 bits and (PNG, TIFF) 16 bits a channel, RGB, grey, palette or CMYK.
     CMYK becomes sRGB, through the file's profile if there is one. Of an animation or a stack of pages the first
@@ -112,7 +112,7 @@ def read_photo(
 
 
 def write_photo(path: str | Path, pixels: np.ndarray, like: Photo, *, quality: int = 95) -> None:
-    """Writes pixels as a photo with the transparency and the ICC profile of another, whole or not at all.
+    """Write pixels as a photo with the transparency and the ICC profile of another, whole or not at all.
 
     The suffix decides the format. PNG and TIFF keep 16 bits and transparency; WebP keeps transparency; JPEG
     keeps neither: 16 bits are rounded to 8, and the alpha channel is left out, so that the colours of

@@ -86,7 +86,7 @@ class PngParts:
         return profile
 
     def check_rows(self) -> None:
-        """Inflates and counts the rows, keeping none: decoders disagree on what to do when some are missing.
+        """Inflate and count the rows, keeping none: decoders disagree on what to do when some are missing.
 
         Raises:
             PhotoError: fewer rows than the header says, or a damaged stream.
@@ -129,7 +129,7 @@ def read_header(data: bytes) -> tuple[int, int]:
 
 
 def take_apart(data: bytes) -> PngParts:
-    """Walks the chunks of a PNG file up to IEND, checking lengths and the checksums of those that are kept.
+    """Walk the chunks of a PNG file up to IEND, checking lengths and the checksums of those that are kept.
 
     Raises:
         PhotoError: truncated, damaged, or not what the PNG standard allows.

@@ -23,7 +23,7 @@ _MAX_SAMPLES = 5  # CMYK and alpha
 
 
 def check_page(data: bytes, page: Any) -> None:
-    """Refuses a page whose strips or tiles would take far more memory than its pixels.
+    """Refuse a page whose strips or tiles would take far more memory than its pixels.
 
     Args:
         data: the file.

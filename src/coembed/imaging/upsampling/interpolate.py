@@ -49,7 +49,7 @@ _MOST_FACTORISED = 45_000
 
 
 class Interpolator:
-    """Prepares a photo once, then upsamples any number of low-resolution fields of it.
+    """Prepare a photo once, then upsample any number of low-resolution fields of it.
 
     Args:
         guide: the photo, (H, W, 3) or (H, W): uint8, uint16, or float in [0, 1]; up to 64 megapixels.
@@ -211,7 +211,7 @@ class Interpolator:
 
 
 class _Factor:
-    """Solves a symmetric positive definite system for any number of right-hand sides, (k, f)."""
+    """Solve a symmetric positive definite system for any number of right-hand sides, (k, f)."""
 
     def __init__(self, normal: sparse.csc_array):
         self._lu = None
@@ -238,7 +238,7 @@ class _Factor:
 
 
 def _scale(guide: np.ndarray) -> float:
-    """Checks a guide and says what one unit of it is worth in grey levels of 255."""
+    """Check a guide and say what one unit of it is worth in grey levels of 255."""
     if guide.ndim not in (2, 3) or (guide.ndim == 3 and guide.shape[2] not in (1, 3)) or 0 in guide.shape:
         raise PhotoError(f"guide has shape {guide.shape}, expected (H, W, 3) or (H, W)")
     if guide.shape[0] * guide.shape[1] > MAX_PIXELS:

@@ -17,7 +17,7 @@ _CLOSE = 2e-4  # of the field's range: when to stop
 
 
 class Projection:
-    """Makes fields on a grid of pixels consistent with fields on a grid of cells.
+    """Make fields on a grid of pixels consistent with fields on a grid of cells.
 
     Args:
         size: (h, w) of the pixels.
@@ -40,7 +40,7 @@ class Projection:
         return wanted - (self._means[1] @ (self._means[0] @ field).T).T
 
     def __call__(self, field: np.ndarray, wanted: np.ndarray, overshoot: float | None) -> np.ndarray:
-        """Corrects one field in place.
+        """Correct one field in place.
 
         Args:
             field: (h, w) float32.

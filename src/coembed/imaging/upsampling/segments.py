@@ -43,7 +43,7 @@ class Segments:
 
 
 def superpixels(features: np.ndarray, step: float) -> Segments:
-    """Partitions an image into superpixels about ``step`` pixels wide (SLIC, scikit-image).
+    """Partition an image into superpixels about ``step`` pixels wide (SLIC, scikit-image).
 
     Args:
         features: (h, w, c) float32, Lab or any space in which distances of about 7 are visible.

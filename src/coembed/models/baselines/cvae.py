@@ -103,7 +103,7 @@ class CVAE(nn.Module):
 
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
-        """Takes mean and deviation of both layers from training pairs; call once, before the first step."""
+        """Take mean and deviation of both layers from training pairs; call once, before the first step."""
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)
 

@@ -67,7 +67,7 @@ class LinearGaussian:
         rank: int | None = None,
         clip: tuple[float, float] | None = None,
     ) -> LinearGaussian:
-        """Fits in closed form; memory is a few matrices of at most 4,096 x 4,096 and one piece of the pairs.
+        """Fit in closed form; memory is a few matrices of at most 4,096 x 4,096 and one piece of the pairs.
 
         Args:
             pairs: at least 20 training pairs.
@@ -172,7 +172,7 @@ class LinearGaussian:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over pairs of products of centred codes: condition x, field y; float64."""
+    """Sum over pairs of products of centred codes: condition x, field y; float64."""
 
     count: int
     xx: Tensor

@@ -38,7 +38,7 @@ class NearestNeighbours:
 
     @classmethod
     def fit(cls, pairs: Pairs | tuple[Tensor, Tensor], *, smoothing: float = 0.0) -> NearestNeighbours:
-        """Reads the conditions twice, for their mean and their norms.
+        """Read the conditions twice, for their mean and their norms.
 
         Raises:
             DataError: no pairs.

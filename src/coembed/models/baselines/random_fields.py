@@ -21,7 +21,7 @@ class RandomFields:
 
     @classmethod
     def fit(cls, pairs: Pairs | tuple[Tensor, Tensor]) -> RandomFields:
-        """Takes the pairs to draw from; nothing is computed.
+        """Take the pairs to draw from; nothing is computed.
 
         Raises:
             DataError: no pairs.

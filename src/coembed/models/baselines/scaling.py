@@ -27,7 +27,7 @@ class Scaling(nn.Module):
 
     @torch.no_grad()
     def start(self, layer: Tensor) -> None:
-        """Measures mean and deviation on training data (n, c, h, w).
+        """Measure mean and deviation on training data (n, c, h, w).
 
         Raises:
             ModelError: another shape, or a channel that is constant everywhere.
@@ -58,7 +58,7 @@ class Scaling(nn.Module):
 
 
 def check_layer(layer: Tensor, shape: tuple[int, ...], name: str) -> None:
-    """Checks a batch of conditions or fields.
+    """Check a batch of conditions or fields.
 
     Raises:
         ModelError: another shape.

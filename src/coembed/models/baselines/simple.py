@@ -23,6 +23,6 @@ SIMPLE: dict[str, Callable[[Pairs | tuple[Tensor, Tensor]], Sampler]] = {
 
 
 def fit_simple(pairs: Pairs | tuple[Tensor, Tensor]) -> Iterator[tuple[str, Sampler]]:
-    """Fits the simple samplers one after the other; hold one at a time to keep memory low."""
+    """Fit the simple samplers one after the other; hold one at a time to keep memory low."""
     for name, fit in SIMPLE.items():
         yield name, fit(pairs)

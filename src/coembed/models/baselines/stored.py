@@ -61,7 +61,7 @@ class RandomModel(nn.Module):
 
     @classmethod
     def fit(cls, config: RandomConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> RandomModel:
-        """Takes the fields of all pairs.
+        """Take the fields of all pairs.
 
         Raises:
             DataError: no pairs.
@@ -124,7 +124,7 @@ class LinearGaussianModel(nn.Module):
 
     @classmethod
     def fit(cls, config: LinearGaussianConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> LinearGaussianModel:
-        """Fits in closed form; see ``LinearGaussian.fit``.
+        """Fit in closed form; see ``LinearGaussian.fit``.
 
         Raises:
             DataError: fewer than 20 pairs, or values that are not finite.

@@ -98,7 +98,7 @@ class NearestModel(nn.Module):
 
     @classmethod
     def fit(cls, config: NearestConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> NearestModel:
-        """Takes all pairs, and for another space what places conditions in it.
+        """Take all pairs, and for another space what places conditions in it.
 
         Raises:
             ConfigError: no source for a space that needs one.
@@ -203,7 +203,7 @@ class Projection(nn.Module):
 
     @torch.no_grad()
     def start(self, condition: Tensor, features: Tensor) -> None:
-        """Fits in closed form to conditions (n, c, h, w) and vectors (n, width)."""
+        """Fit in closed form to conditions (n, c, h, w) and vectors (n, width)."""
         self.scaling.start(condition)
         self.regression.start(self.scaling(condition), features[:, :, None, None])
 

@@ -70,7 +70,7 @@ class Evidence:
 
 
 def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = None) -> Evidence | None:
-    """Fits and scores the stand-in; a few seconds, whatever the number of pairs.
+    """Fit and score the stand-in; a few seconds, whatever the number of pairs.
 
     Args:
         pairs: training pairs.

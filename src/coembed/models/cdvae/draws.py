@@ -64,7 +64,7 @@ def drawn(
 
 
 def hold(model: CDVAE, noise: Tensor, leading: int) -> Tensor:
-    """Takes the noise (rows, size) off the top code after its leading dimensions, in place; 0: off none."""
+    """Take the noise (rows, size) off the top code after its leading dimensions, in place; 0: off none."""
     if leading:
         first = model._noise_size_condition + 1  # the tie's first number picks the component
         noise[:, first + leading : first + model.tie.sizes[0]] = 0

@@ -36,7 +36,7 @@ class Given:
 
     @classmethod
     def of(cls, model: CDVAE, condition: Tensor) -> Given:
-        """Reads conditions (batch, c, h, w), natural units; the model should be in evaluation mode.
+        """Read conditions (batch, c, h, w), natural units; the model should be in evaluation mode.
 
         Raises:
             ModelError: a model without codes, or a condition of another shape.

@@ -43,7 +43,7 @@ class Kinds(nn.Module):
 
     @torch.no_grad()
     def start(self, components: Tensor, field: Tensor) -> None:
-        """Finds the regressions of fields (n, c, h, w), standardised, on components (n, inputs)."""
+        """Find the regressions of fields (n, c, h, w), standardised, on components (n, inputs)."""
         y = field.flatten(1)
         self.offset.copy_(y.mean(0))
         y = y - self.offset

@@ -72,7 +72,7 @@ class CDVAE(Scaled):
         temperature: float | list[float] = 1.0,
         leading: int | None = None,
     ) -> Tensor:
-        """Draws n fields a condition in one pass.
+        """Draw n fields a condition in one pass.
 
         Args:
             condition: (batch, c, h, w), natural units.
@@ -294,7 +294,7 @@ class CDVAE(Scaled):
         return log_weights(self, condition, field, particles=particles, generator=generator).bound(joint=False)
 
     def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
-        """Writes the model to a folder (see ``coembed.models.pretrained.save_pretrained``)."""
+        """Write the model to a folder (see ``coembed.models.pretrained.save_pretrained``)."""
         from coembed.models.pretrained import save_pretrained
 
         save_pretrained(self, folder, task=task, card=card)

@@ -46,7 +46,7 @@ class Patches(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """Finds the dictionary among the patches of images x."""
+        """Find the dictionary among the patches of images x."""
         generator = torch.Generator().manual_seed(0)
         images = torch.randperm(len(x), generator=generator)[:_IMAGES]
         each = -(-_FOUND_IN // len(images))

@@ -138,7 +138,7 @@ class _PatchRegression(nn.Module):
 
     @torch.no_grad()
     def start(self, condition: Tensor, codes: Tensor, left: Tensor, penalty: Tensor) -> Tensor:
-        """Sets everything, from conditions (n, c, h, w) and what a linear regression left of their fields.
+        """Set everything, from conditions (n, c, h, w) and what a linear regression left of their fields.
 
         The penalty is the best for the last rows; where patches don't lower their error, the mean stays as it
         is, and only the features are set.

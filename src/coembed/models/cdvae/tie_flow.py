@@ -32,7 +32,7 @@ class Flowed(Mixture):
         return super().component_log_probs(u) + log_det[:, None]
 
     def sample(self, uniform: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draws from the component that ``uniform`` (batch,) picks, with ``noise`` (batch, dim)."""
+        """Draw from the component that ``uniform`` (batch,) picks, with ``noise`` (batch, dim)."""
         return self.couplings(super().sample(uniform, noise, temperature), self.seen)
 
 

@@ -211,7 +211,7 @@ class ResidualBlock(nn.Module):
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """Switches autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
+    """Switch autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
     return torch.autocast(x.device.type, enabled=False)
 
 

@@ -35,7 +35,7 @@ class Path(list[Tensor]):
     done: int = 0
 
     def go(self, state: Tensor) -> None:
-        """Notes the hidden map after one more code."""
+        """Note the hidden map after one more code."""
         self.state, self.done = state, self.done + 1
 
 

@@ -79,7 +79,7 @@ class LocalityPreservingProjection(ClassNamePrefixFeaturesOutMixin, TransformerM
         self.memory_mb = memory_mb
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> LocalityPreservingProjection:
-        """Finds the map.
+        """Find the map.
 
         Args:
             X: (n, d) rows, float32 or float64 (others are converted), dense, memory-mapped or sparse; read a
