@@ -122,7 +122,7 @@ def picture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def write_clip(random: np.random.Generator, path: Path) -> None:
-    """A clip of 30 frames at 15 frames a second, over which a textured picture slides."""
+    """A clip of 30 frames at 15 frames per second, over which a textured picture slides."""
     sheet = cv2.resize(picture(random, 60, 60), (240, 240), interpolation=cv2.INTER_CUBIC)
     step = random.integers(-2, 3, 2)
     codec = cv2.VideoWriter.fourcc(*"MJPG")

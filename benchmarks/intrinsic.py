@@ -45,7 +45,7 @@ CELLS = (32, 32)
 BRIGHTNESS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7)
 COLOUR = (0.1, 0.15, 0.2, 0.3)
 WINDOW = 20
-BELL_SCENES = 8  # of those held out: it takes seconds a photo
+BELL_SCENES = 8  # of those held out: it takes seconds per photo
 
 
 class Scene(NamedTuple):
@@ -251,7 +251,7 @@ def lmse(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def speed() -> dict[str, float]:
-    """Processor milliseconds a photo on one thread, the median of several."""
+    """Processor milliseconds per photo on one thread, the median of several."""
     generator = np.random.default_rng(0)
     found = {}
     for side in (64, 128, 256, 512):
@@ -294,7 +294,7 @@ def table(results: dict[str, Any]) -> str:
             errors = (f"{found['errors'][f'{b}, {colour}']:.3f}" for b in BRIGHTNESS)
             lines.append(f"| {colour} | " + " | ".join(errors) + " |")
         lines.append("")
-    lines += ["", "Processor milliseconds a photo, one thread:", ""]
+    lines += ["", "Processor milliseconds per photo, one thread:", ""]
     lines += [f"* {name}: {ms:.1f}" for name, ms in results["speed"].items()]
     return "\n".join(lines) + "\n"
 

@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, help="an annotation file, for labels and layout")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--timeout", type=float, default=300, help="seconds a method may take")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds per method may take")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--parts", action="store_true", help="time the projection's own steps")
     parser.add_argument("--one", choices=(*METHODS, "parts"), help=argparse.SUPPRESS)

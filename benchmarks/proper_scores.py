@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of CPU a variant, scoring aside")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--limit", type=int, default=500, help="validation photos")
-    parser.add_argument("--samples", type=int, default=24, help="samples a photo, at least 10")
+    parser.add_argument("--samples", type=int, default=24, help="samples per photo, at least 10")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     options = parser.parse_args()
     torch.set_flush_denormal(True)

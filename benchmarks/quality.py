@@ -101,7 +101,7 @@ def _parse() -> Namespace:
     parser.add_argument("models", nargs="*", metavar="NAME=FOLDER", help="models to score, in order")
     parser.add_argument("--pairs", required=True, type=Path, help="folder that holds train/ and val/")
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
-    parser.add_argument("--samples", type=int, default=100, help="samples a photo")
+    parser.add_argument("--samples", type=int, default=100, help="samples per photo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unclipped", action="store_true", help="also the linear-Gaussian without clipping")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

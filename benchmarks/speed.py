@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(name: str, peak: dict[str, float], repeats: int) -> dict[str, Any]:
-    """Samples a second for 100 conditions x 100 samples, and training images a second, in both precisions."""
+    """Samples a second for 100 conditions x 100 samples, and training images per second, in both precisions."""
     torch.manual_seed(0)
     model = CDVAE(preset(name, SHAPE, SHAPE))
     condition, field = torch.rand(BATCH, *SHAPE), torch.rand(BATCH, *SHAPE)

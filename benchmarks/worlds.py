@@ -2,7 +2,7 @@
 
     python benchmarks/worlds.py [--presets default ...] [--peers flow ...] [--minutes 1] [--worlds shading ...]
 
-Trains each preset and peer on scattered pairs (one field a condition) of each world, fits the simple samplers
+Trains each preset and peer on scattered pairs (one field per condition) of each world, fits the simple samplers
 on the same pairs, and scores all of them, the truth's own sampler and its mean, on new conditions. Writes
 ``results/worlds.json`` and ``results/worlds.md`` after every row, and a picture at the end. Pairs, runs and
 scores are kept in ``--cache`` under the options that made them, so an interrupted benchmark goes on where it
@@ -117,7 +117,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--size", type=int, default=16, help="height and width of fields")
     parser.add_argument("--conditions", type=int, default=300, help="new conditions to score on")
     parser.add_argument("--slow-conditions", type=int, default=40, help="the same for slow samplers")
-    parser.add_argument("--samples", type=int, default=100, help="samples a condition")
+    parser.add_argument("--samples", type=int, default=100, help="samples per condition")
     parser.add_argument("--particles", type=int, default=100, help="of the bound on the likelihood")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

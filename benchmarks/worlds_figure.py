@@ -22,7 +22,7 @@ _CONDITIONS, _SAMPLES = 3, 4
 
 
 def draw_figure(columns: dict[str, dict[str, tuple[World, Row]]], path: Path, arguments: Namespace) -> None:
-    """Write a sheet: a row a condition, its picture, then 2 x 2 samples of every sampler.
+    """Write a sheet: a row per condition, its picture, then 2 x 2 samples of every sampler.
 
     Args:
         columns: sampler -> world -> the world and its row there, all trained.

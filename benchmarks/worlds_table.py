@@ -28,7 +28,7 @@ def markdown(data: dict[str, Any]) -> str:
         length = f"{options['images']} pairs, peers for {length}"
     text = [
         "# Known truth\n",
-        f"{options['pairs']} training pairs a world, one field a condition, {options['size']} px square; "
+        f"{options['pairs']} training pairs a world, one field per condition, {options['size']} px square; "
         f"every model trained for {length} on {options['threads']} thread(s), besides what it sets in "
         "closed form before that; "
         f"{options['conditions']} new conditions ({options['slow_conditions']} for slow samplers), "
@@ -39,7 +39,7 @@ def markdown(data: dict[str, Any]) -> str:
         "- mass on modes: sum over modes of the smaller of true probability and share of samples on it; chance "
         "hits, blur and lost modes all lower it\n"
         "- conditional KL: how far the density, or its bound "
-        f"of {options['particles']} particles, falls short of the true one, nats a field\n"
+        f"of {options['particles']} particles, falls short of the true one, nats per field\n"
         "- codes: variance of drawn codes over that of true codes (1 is right), share of the true codes' "
         "variance that tells modes apart, and distance of the two clouds (0 is right)\n"
         "- s: of sampling; training: thousands of pairs seen\n",

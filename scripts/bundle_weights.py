@@ -36,7 +36,7 @@ ABOUT = {
             "What retinex takes for paint is kept: a hard shadow's edge often is, and stays in every version.",
             "The albedo of a smooth ball holds no trace of its shape: light is plausible for what a scene "
             "seems to be, not computed from its geometry.",
-            "Light has one value a cell, no colour: a sunset's tint stays.",
+            "Light has one value per cell, no colour: a sunset's tint stays.",
             "A field has 32 x 32 cells, whatever the photo's size; smaller things share one change.",
             "Versions are plausible, not true: they say nothing about how a scene was really lit.",
         ),
@@ -48,7 +48,7 @@ ABOUT = {
         "Each frame was seen with the one motion that followed it. Motion was estimated by optical flow there "
         "and back; cells are means of what both ways confirm, and frames where less than half is confirmed "
         "were left out, of training and of the table. So motion faster than the estimator can follow is "
-        "missing. Fields are clipped to one frame a second. Half of the table's scenes served to fit the two "
+        "missing. Fields are clipped to one frame per second. Half of the table's scenes served to fit the two "
         "calibrated temperatures.",
         (
             "What moves next can hardly be told from one small frame: the scores are close to those of motions "

@@ -1,4 +1,4 @@
-"""The picture at the top of the README: one bundled photo a task, with four results of the bundled weights.
+"""The picture at the top of the README: one bundled photo per task, with four results of the bundled weights.
 
     python scripts/readme_figure.py
 

@@ -46,7 +46,7 @@ def gaussian_head(inputs: int, channels: int) -> nn.Conv2d:
 
 
 class PixelNoise(nn.Module):
-    """Gaussian likelihood of maps around a mean, with one learned deviation a channel."""
+    """Gaussian likelihood of maps around a mean, with one learned deviation per channel."""
 
     def __init__(self, channels: int):
         super().__init__()

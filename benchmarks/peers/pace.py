@@ -30,7 +30,7 @@ _FIELD = (1, 32, 32)
 
 
 def main() -> None:
-    """Measure and print a line a model."""
+    """Measure and print a line per model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--presets", nargs="*", choices=list(PRESETS), default=["conv", "default"])
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=["hierarchical"])

@@ -23,7 +23,7 @@ _SMALLEST_DEVIATION = 1e-4  # a channel that is constant in training is not blow
 class Peer(nn.Module):
     """A conditional sampler that learns from pairs; subclasses write ``loss`` and ``draw``.
 
-    Networks see standardised layers only: zero mean and unit deviation a channel, from training pairs.
+    Networks see standardised layers only: zero mean and unit deviation per channel, from training pairs.
 
     Args:
         condition_shape: (channels, height, width) of the condition.
@@ -31,7 +31,7 @@ class Peer(nn.Module):
 
     Attributes:
         name: in tables.
-        batch_size: pairs a step.
+        batch_size: pairs per step.
         learning_rate: highest of AdamW.
         settings: ways to sample that are scored apart: their names, and what to set on the trained peer.
         limited: sampling is so slow that fewer photos are scored.
@@ -85,11 +85,11 @@ class Peer(nn.Module):
         raise NotImplementedError
 
     def draw(self, condition: Tensor, n: int, noise: Noise) -> Tensor:
-        """n fields a condition, (n * batch, c, h, w), standardised; row k * batch + i: sample k of condition i.
+        """n fields per condition, (n * batch, c, h, w), standardised; row k * batch + i is sample k of i.
 
         Args:
             condition: (batch, c, h, w), standardised; what depends on it alone is worth computing once.
-            n: samples a condition.
+            n: samples per condition.
             noise: the only source of chance. ``noise((8, 4, 4))`` gives (n * batch, 8, 4, 4). Every call of
                 ``draw`` must ask for the same shapes in the same order.
         """
@@ -97,7 +97,7 @@ class Peer(nn.Module):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w), natural units; one seed, one result."""
+        """n fields per condition, (n, batch, c, h, w), natural units; one seed, one result."""
         check_layer(condition, self.condition_shape, "condition")
         streams, batch = Streams.of(generator, len(condition)), len(condition)
         was_training = self.training

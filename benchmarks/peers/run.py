@@ -128,7 +128,7 @@ def _parse() -> Namespace:
     parser.add_argument(
         "--flow-limit", type=int, default=100, help="the same of slow samplers, evenly spread over those"
     )
-    parser.add_argument("--samples", type=int, default=100, help="samples a photo")
+    parser.add_argument("--samples", type=int, default=100, help="samples per photo")
     parser.add_argument("--flow-samples", type=int, default=20, help="the same of slow samplers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("train", "score"), help="half of the work")

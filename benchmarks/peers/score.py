@@ -70,7 +70,7 @@ class Scored:
 
 
 def score(row: Row, val: PairStore, reference: Row | None, options: Options) -> Scored:
-    """Scores and times a row, or reads what an earlier call found.
+    """Scores and times per row, or reads what an earlier call found.
 
     Args:
         row: what to score.

@@ -36,7 +36,7 @@ def markdown(data: dict[str, Any]) -> str:
         "Best of n (squared error a value) x 100. ES: fair energy score in the L2 norm of the field, with its "
         "95% interval; ES 1-8: mean over fields averaged over 1 to 8 pixels. Lower is better for best of n, ES "
         "and CRPS; 1 is right for spread/skill and sharpness (gradient energy over that of real fields), 0.90 "
-        f"for cover 90. ms: CPU milliseconds a field, float32, one thread; ratio: to "
+        f"for cover 90. ms: CPU milliseconds per field, float32, one thread; ratio: to "
         f"{' or '.join(references) or 'the reference'}, timed in turn with the row.\n",
     ]
     for reference in references:

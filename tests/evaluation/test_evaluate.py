@@ -169,7 +169,7 @@ def test_mistakes_are_named():
     one, other = (evaluate(Normal(), pairs(count), samples=3) for count in (4, 5))
     with pytest.raises(ConfigError, match="scored on different photos"):
         difference(one, other, "energy")
-    with pytest.raises(ConfigError, match=r"has no best_100 \(samples a photo: 3\)"):
+    with pytest.raises(ConfigError, match=r"has no best_100 \(samples per photo: 3\)"):
         difference(one, one, "best_100")
     with pytest.raises(ConfigError, match="metric: got 'es'"):
         ratio(one, one, "es")

@@ -30,5 +30,5 @@ def test_a_generator_is_consumed_and_a_wrong_number_of_streams_is_refused():
     g = torch.Generator().manual_seed(3)
     a, b = Streams.of(g, 2), Streams.of(g, 2)
     assert a.seed != b.seed
-    with pytest.raises(ConfigError, match="3 streams, expected one a condition: 2"):
+    with pytest.raises(ConfigError, match="3 streams, expected one per condition: 2"):
         Streams.of(Streams(0, range(3)), 2)

@@ -15,7 +15,7 @@ def texture(height, width, seed=0):
 
 
 def drift(frames, speed=(1.0, 0.5), seed=0, size=(HEIGHT, WIDTH)):
-    """Frames (BGR) of a texture that moves by ``speed`` = (right, down) pixels a frame."""
+    """Frames (BGR) of a texture that moves by ``speed`` = (right, down) pixels per frame."""
     h, w = size
     large = texture(3 * h, 3 * w, seed)
     shifts = [np.array([[1, 0, k * speed[0] - w], [0, 1, k * speed[1] - h]]) for k in range(frames)]

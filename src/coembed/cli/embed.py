@@ -24,7 +24,7 @@ class EmbedConfig:
     pairs: Path
     """Folder of pairs, as `coembed prepare` writes it."""
     out: Path
-    """PNG: thumbnails where their features put them, with a legend of labels. CSV: a line a pair, with name,
+    """PNG: thumbnails where their features put them, with a legend of labels. CSV: a line per pair, with name,
     label and coordinates."""
     label: float = 2.0
     """Weight of the share of each category (or of a clip's action); 0 leaves it out."""

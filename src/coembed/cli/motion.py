@@ -59,7 +59,7 @@ class MotionConfig:
     animation_size: int = 640
     """Their longer side at most, pixels."""
     animation_frames: int = 24
-    """Their length, at 20 frames a second."""
+    """Their length, at 20 frames per second."""
     flo: tyro.conf.FlagCreatePairsOff[bool] = True
     """Leave out the .flo files, which take 8 bytes a pixel of the frame, each."""
     model: str = "motion"

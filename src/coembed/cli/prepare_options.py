@@ -49,8 +49,8 @@ class PhotoOptions(StoreOptions, SourceOptions):
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
     views: int = 1
-    """Training pairs a photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
-    In tiny photos a crop averages fewer pixels a cell."""
+    """Training pairs per photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
+    In tiny photos a crop averages fewer pixels per cell."""
     working_size: int | None = None
     """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
     256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
@@ -76,7 +76,7 @@ class ClipOptions(StoreOptions, SourceOptions):
     fps: float | None = None
     """Frames a second, where the files are wrong about it; by default what each file says."""
     views: int = 1
-    """Training pairs a frame, 1 to 64: the whole of it, and random crops against overfitting; none in val/."""
+    """Training pairs per frame, 1 to 64: the whole, and random crops against overfitting; none in val/."""
 
 
 @dataclass(frozen=True)

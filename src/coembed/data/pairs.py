@@ -45,7 +45,7 @@ class TensorPairs:
             if layer.ndim != 4:
                 raise DataError(f"{name}: got shape {tuple(layer.shape)}, expected (count, c, h, w)")
         if len(condition) != len(field):
-            raise DataError(f"field: got {len(field)} fields, expected {len(condition)}, one a condition")
+            raise DataError(f"field: got {len(field)} fields, expected {len(condition)}, one per condition")
         self._condition, self._field = condition, field
 
     def __len__(self) -> int:

@@ -78,7 +78,7 @@ def resaturate(
         between: numbers of two draws of the seed; the results are n steps from the one to the other.
 
     Returns:
-        n images of the photo's own size, RGB, or RGBA if the photo has alpha; 8 bits a channel.
+        n images of the photo's own size, RGB, or RGBA if the photo has alpha; 8 bits per channel.
 
     Raises:
         PhotoError: the photo cannot be read.

@@ -46,7 +46,7 @@ class Motion:
     """One kind of motion that a photo may be followed by.
 
     Attributes:
-        flow: (h, w, 2) float32, at the photo's size, pixels a second, x to the right and y downwards.
+        flow: (h, w, 2) float32, at the photo's size, pixels per second, x to the right and y downwards.
         low: (2, hl, wl) float32, the draw itself: fractions of the frame's width and height a second.
         share: of all draws, those that this one stands for; 0 to 1, the shares of all motions sum to 1.
         draw: which draw of the seed it is.

@@ -88,7 +88,7 @@ def _measure(evaluation: Evaluation, metric: str) -> Callable[[np.ndarray | None
         except KeyError:
             found = None
         if found is None:
-            raise ConfigError(f"{evaluation.name}: has no {metric} (samples a photo: {evaluation.samples})")
+            raise ConfigError(f"{evaluation.name}: has no {metric} (samples per photo: {evaluation.samples})")
         return found[0]
 
     return measure

@@ -52,7 +52,7 @@ def write_latex(path: Path | str, rows: Sequence[Sequence[str]]) -> None:
 
 
 def likelihood_table(densities: Sequence[Likelihood]) -> Table:
-    """Bounds on the negative log likelihood, one row a model, for a terminal."""
+    """Bounds on the negative log likelihood, one row per model, for a terminal."""
     first = densities[0]
     scale = ", ".join(f"{s:.4g}" for s in first.scale)
     noise = f"; uniform noise of width {first.dequantised:g} added" if first.dequantised else ""
@@ -60,7 +60,7 @@ def likelihood_table(densities: Sequence[Likelihood]) -> Table:
     table = Table(
         title=f"{given}, {first.conditions} photos, {first.dimensions} values each",
         caption=f"Lower is better; ± is one standard error. Standardised: data divided by {scale} (standard "
-        f"deviation a channel){noise}. Bits a dimension at 256 levels over the field's range.",
+        f"deviation per channel){noise}. Bits a dimension at 256 levels over the field's range.",
     )
     heads = ["Model", "ELBO (nats)", "K", "bound (nats)", "standardised (nats)", "nats/dim", "bits/dim"]
     for number, head in enumerate(heads):

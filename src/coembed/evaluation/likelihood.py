@@ -34,12 +34,12 @@ from coembed.numerics.random import Streams
 
 Target = Literal["conditional", "joint"]
 Range = tuple[float, float]
-LEVELS = 256  # of the quantisation that bits a dimension refer to
+LEVELS = 256  # of the quantisation that bits per dimension refer to
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Negative log densities of one model, one number a photo.
+    """Negative log densities of one model, one number per photo.
 
     Attributes:
         name: of the model.
@@ -50,14 +50,14 @@ class Likelihood:
         particles: K of ``bound``; 1 if exact.
         tie_share: share of the particles from p(zg | zc) instead of q(zg | xg).
         seed: of every draw.
-        dimensions: values a photo under the density.
+        dimensions: values per photo under the density.
         dequantised: width of the uniform noise added to the fields, natural units.
         scale: standard deviation of every channel over the scored photos, condition (if joint) then field.
         log_volume: sum of the log scale over all dimensions: nats in natural units minus those standardised.
         log_levels: sum over dimensions of ln(256 / range), or None where no range is known.
         seconds: taken.
-        elbo: nats a photo, natural units.
-        bound: nats a photo, natural units.
+        elbo: nats per photo, natural units.
+        bound: nats per photo, natural units.
     """
 
     name: str
@@ -136,7 +136,7 @@ def likelihood(
             gains 14 on the ELBO), so it is off unless asked for.
         seed: of every draw.
         batch: photos at a time.
-        ranges: (low, high) of conditions and of fields, for bits a dimension.
+        ranges: (low, high) of conditions and of fields, for bits per dimension.
         dequantise: width of uniform noise added to fields (and conditions, if joint), natural units.
         progress: called with the number of photos done since its last call.
 
@@ -206,7 +206,7 @@ def likelihood(
 
 
 def paired(one: Likelihood, other: Likelihood) -> Estimate:
-    """``one`` minus ``other``, nats a photo (bounds of K particles), with the standard error of the pairs.
+    """``one`` minus ``other``, nats per photo (bounds of K particles), with the standard error of the pairs.
 
     Raises:
         ConfigError: other photos, or another target.

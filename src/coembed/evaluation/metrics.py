@@ -49,7 +49,7 @@ def end_point_errors(samples: Tensor, truth: Tensor) -> Tensor:
     """Mean length of the difference between two displacement fields, every sample, shape (n, batch).
 
     Args:
-        samples: (n, batch, 2, h, w): channels are the parts of one vector a pixel.
+        samples: (n, batch, 2, h, w): channels are the parts of one vector per pixel.
         truth: (batch, 2, h, w).
     """
     check_samples(samples, truth)

@@ -34,7 +34,7 @@ class Evaluation:
         sampling_seconds: in ``sample``, over all conditions.
         scoring_seconds: in the scores.
         names: of the photos, in order.
-        values: columns of one value a photo, in the order of ``names``: ``best_1`` (mean squared error of one
+        values: columns of one value per photo, in the order of ``names``: ``best_1`` (mean squared error of one
             sample), ``best_3`` ... ``best_100``; ``variance`` at the grid points; ``energy_1px`` ...
             ``energy_8px``; ``crps``; ``spread`` and ``skill``; ``coverage_50`` ...; ``gradient_samples`` and
             ``gradient_truth``; for fields that are vectors ``epe_1`` ... and ``epe_mean``. The full set adds
@@ -212,7 +212,7 @@ MEANS: dict[str, Measure] = {
     **{f"epe_{n}": _mean(f"epe_{n}") for n in (1, *BEST_OF)},
     "epe_mean": _mean("epe_mean"),
 }
-"""Metrics that are means of one value a photo."""
+"""Metrics that are means of one value per photo."""
 
 METRICS: dict[str, Measure] = {
     **MEANS,
@@ -252,7 +252,7 @@ def _paired(one: Evaluation, other: Evaluation, metric: str) -> tuple[Linear, Li
     for evaluation in (one, other):
         linear = linearised(evaluation, metric)
         if linear is None:
-            raise ConfigError(f"{evaluation.name}: has no {metric} (samples a photo: {evaluation.samples})")
+            raise ConfigError(f"{evaluation.name}: has no {metric} (samples per photo: {evaluation.samples})")
         found.append(linear)
     return found[0], found[1]
 

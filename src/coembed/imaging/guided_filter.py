@@ -13,8 +13,8 @@ import numpy as np
 def guided_filter(fields: np.ndarray, guide: np.ndarray, radius: int, softness: float) -> np.ndarray:
     """Filter small fields along a guide of their own size.
 
-    In every square window w of 2 ``radius`` + 1 cells a side the field is fitted by ``a_w . guide + b_w``, with
-    ``softness`` |a_w|^2 against the mean squared error; each cell gets the mean over the windows that hold it.
+    In every square window w of 2 ``radius`` + 1 cells per side the field is fitted by ``a_w . guide + b_w``,
+    with ``softness`` |a_w|^2 against the mean squared error; each cell gets the mean over its windows.
 
     Args:
         fields: (..., h, w) float32.

@@ -33,7 +33,7 @@ def hue_confidence(pixels: np.ndarray) -> np.ndarray:
         pixels: (h, w, 3) uint8 or uint16.
 
     Returns:
-        (rows, columns) float32 in [0, 1), one value a neighbourhood of 8 to 32 pixels a side.
+        (rows, columns) float32 in [0, 1), one value a neighbourhood of 8 to 32 pixels per side.
     """
     height, width = pixels.shape[:2]
     side = int(np.clip(min(height, width) // _CELLS, *_CELL_SIDES))

@@ -50,11 +50,11 @@ class Covering:
 
     @torch.no_grad()
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w), natural units, in no order.
+        """n fields per condition, (n, batch, c, h, w), natural units, in no order.
 
         Args:
             condition: (batch, c, h, w), natural units.
-            n: fields a condition, at least 1; 1 gives the mean of the draws.
+            n: fields per condition, at least 1; 1 gives the mean of the draws.
             generator: as for the sampler.
 
         Raises:

@@ -51,7 +51,7 @@ class Trainable(Protocol):
         ...
 
     def diagnostics(self, condition: Tensor, field: Tensor, *, generator: torch.Generator) -> Mapping[str, Any]:
-        """Numbers and lists (one number a layer) for the log: KL, active units, tie, components."""
+        """Numbers and lists (one number per layer) for the log: KL, active units, tie, components."""
         ...
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:

@@ -45,7 +45,7 @@ def grouped(codes: Tensor, count: int, generator: torch.Generator) -> tuple[Tens
     """k-means of codes (n, dim) by their leading dimensions, from ``count`` of them.
 
     Returns:
-        ``(centres, nearest)``: (count, dim), fewer where codes are fewer, and (n,), which one a code is of.
+        ``(centres, nearest)``: (count, dim), fewer where codes are fewer, and (n,), which one per code is of.
     """
     centres = codes[torch.randperm(len(codes), generator=generator)[:count]].clone()
     lead = min(_LEAD, codes.shape[1])

@@ -24,7 +24,7 @@ class Pull:
     """A target for the leading dimensions of the top code, and how near to it.
 
     Attributes:
-        target: (batch, dims), one a condition.
+        target: (batch, dims), one per condition.
         closeness: in [0, 1]. tau^2 = (1 - closeness) / closeness, so a dimension whose variance is 1, as the
             prior's is, moves by this share of the way to the target and keeps 1 - closeness of its variance: 0
             changes nothing, 1 puts the code on the target.

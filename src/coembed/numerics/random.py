@@ -63,7 +63,9 @@ class Streams:
         """
         if isinstance(generator, Streams):
             if len(generator) != batch:
-                raise ConfigError(f"generator has {len(generator)} streams, expected one a condition: {batch}")
+                raise ConfigError(
+                    f"generator has {len(generator)} streams, expected one per condition: {batch}"
+                )
             return generator
         if isinstance(generator, torch.Generator):
             seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
@@ -82,11 +84,11 @@ class Sampler(Protocol):
     """Anything that draws fields for conditions: CDVAE, every baseline, a model from outside."""
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """Draw n fields a condition, in natural units.
+        """Draw n fields per condition, in natural units.
 
         Args:
             condition: (batch, channels, height, width), natural units.
-            n: samples a condition; the sample axis stays even for n = 1.
+            n: samples per condition; the sample axis stays even for n = 1.
             generator: streams, or what ``Streams.of`` turns into streams.
 
         Returns:

@@ -21,7 +21,7 @@ class Subspace:
     Attributes:
         mean: (dim,) float64.
         basis: (dim, rank) orthonormal columns, float32; None if the code is the centred layer itself.
-        outside: mean variance a dimension outside the subspace; 0 if nothing is outside.
+        outside: mean variance per dimension outside the subspace; 0 if nothing is outside.
     """
 
     def __init__(self, mean: Tensor, basis: Tensor | None, outside: float):

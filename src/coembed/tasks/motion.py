@@ -49,7 +49,7 @@ class Motion:
         return np.array(first, np.float32), as_fractions(flow.estimate(first, second, method), seconds)
 
     def compose(self, rgb: np.ndarray, field: np.ndarray) -> np.ndarray:
-        """The photo a second later: every pixel moved along the field; no motion gives the photo to the bit.
+        """The photo per second later: every pixel moved along the field; no motion gives the photo to the bit.
 
         What is uncovered shows what is nearest along the motion, and the border goes on.
 

@@ -24,8 +24,8 @@ class Relighting:
     """Condition: the albedo in colour, sRGB-encoded. Field: the natural logarithm of the shading.
 
     Photo = albedo x shading in linear light, by colour retinex (``imaging.intrinsic``). The albedo is encoded
-    so that equal steps look about equal. The shading is one value a pixel, so relighting changes no colour; it
-    is averaged over a cell as a logarithm, because a new light is a factor.
+    so that equal steps look about equal. The shading is one value per pixel, so relighting changes no colour;
+    it is averaged over a cell as a logarithm, because a new light is a factor.
     """
 
     name = "relighting"

@@ -1,7 +1,7 @@
 """Plain words for what the diagnostics say when a latent model has quietly stopped working.
 
-Names looked for in ``diagnostics``: lists ``kl...`` (nats a layer), lists ``active...`` (active units a layer),
-number ``components_effective`` with ``components`` beside it.
+Names looked for in ``diagnostics``: lists ``kl...`` (nats per layer), lists ``active...`` (active units per
+layer), number ``components_effective`` with ``components`` beside it.
 """
 
 from __future__ import annotations

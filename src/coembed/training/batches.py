@@ -70,7 +70,7 @@ class Batches:
 
     Args:
         pairs: what to train on.
-        batch_size: pairs a step; with fewer pairs than that, every step sees them all.
+        batch_size: pairs per step; with fewer pairs than that, every step sees them all.
         seed: of the order.
         device: where batches go.
         vectors: whether the condition and the field are displacements (``Layer.vector``).

@@ -59,7 +59,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices and kernels; biases and norms (fewer than 2 axes) get none."""
     gradient_clip: float = 1.0
-    """Longest gradient of the loss in nats a value (nats a pair / values a pair); 0 never clips."""
+    """Longest gradient of the loss in nats per value (nats per pair / values per pair); 0 never clips."""
     ema_halflife: int = 100_000
     """Half-life, in images, of the running mean of the weights, at most 5% of those seen so far; 0: none."""
     warmup_fraction: float = 0.1

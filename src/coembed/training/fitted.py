@@ -63,7 +63,7 @@ def fit_at_once(
     seconds = round(time.perf_counter() - start, 3)
     line = {"step": 0, "images": len(train), "progress": 1.0, "seconds": seconds}
     write_bytes(run / "metrics.jsonl", (json.dumps(line) + "\n").encode())
-    if len(train) > 8:  # a picture shows six samples a photo
+    if len(train) > 8:  # a picture shows six samples per photo
         path = run / "samples" / "step-00000000.png"
         picture(path, model, validation, seed=config.seed, device=torch.device("cpu"), ranges=ranges)
     save(model, folder)

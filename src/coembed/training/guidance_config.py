@@ -22,7 +22,7 @@ class GuidanceConfig:
     """
 
     weight: float = 0.0
-    """lambda at the start, in nats a pair for codes one standard deviation off; 0: no guidance at all."""
+    """lambda at the start, in nats per pair for codes one standard deviation off; 0: no guidance at all."""
     floor: float = 0.0
     """lambda at the end."""
     cool: float = 0.5

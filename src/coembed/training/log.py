@@ -73,7 +73,7 @@ class Log:
 def summary(line: dict[str, Any]) -> str:
     """A line of the log in a few words."""
     words = [f"step {line['step']}", f"epoch {line['epoch']:.2f}", f"{100 * line['progress']:.1f}%"]
-    words.append(f"loss {line['train'].get('total', float('nan')):.2f} nats a pair")
+    words.append(f"loss {line['train'].get('total', float('nan')):.2f} nats per pair")
     if "validation" in line:
         words.append(f"validation {line['validation']['total']:.2f}")
     words += [f"lr {line['learning_rate']:.2e}", f"{line['images_per_second']:.0f} images/s"]

@@ -12,7 +12,7 @@ from coembed.errors import ConfigError
 class ScoreConfig:
     """In the last part of a run, samples themselves are judged: the fair energy score of a few of them a pair.
 
-    The loss then is ``likelihood`` x bound + ``weight`` x values a pair x score; see ``training.scores``.
+    The loss then is ``likelihood`` x bound + ``weight`` x values per pair x score; see ``training.scores``.
 
     Raises:
         ConfigError: a value outside its range; the message names the option.

@@ -27,7 +27,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step gave: means of the loss parts in nats a pair, the gradient's norm, the cause if skipped."""
+    """What a step gave: means of the loss parts in nats per pair, the gradient's norm, the cause if skipped."""
 
     parts: dict[str, float]
     gradient_norm: float
@@ -102,7 +102,7 @@ def loss_parts(
     warmup: float,
     guidance: Callable[[Codes], Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The model's loss, with its own contract checked once here: a "total" and one value a pair.
+    """The model's loss, with its own contract checked once here: a "total" and one value per pair.
 
     Args:
         model: what is trained.

@@ -221,7 +221,7 @@ def fit(
 def validate(
     model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.device
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Mean loss parts in nats a pair at full weight, and the model's diagnostics; the same draws every time."""
+    """Mean loss parts in nats per pair at full weight, and diagnostics; the same draws every time."""
     rows = spread(len(pairs), config.val_limit)
     generator = named_generator(config.seed, "validation", device)
     sums: dict[str, float] = {}

@@ -12,7 +12,7 @@ from coembed.numerics.random import Streams
 from coembed.training.config import TrainConfig
 from coembed.training.step import autocast
 
-DRAWS = 8  # samples a pair
+DRAWS = 8  # samples per pair
 SCORED = 256  # pairs, at most
 _BATCH = 64
 

@@ -144,7 +144,7 @@ def test_other_tasks_have_their_pictures(tmp_path, task):
             threads=1,
         )
     )
-    assert "Four samples a photo" in out.read_text()
+    assert "Four samples per photo" in out.read_text()
 
 
 def test_mistakes_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Pairs of clips: true motion in fractions of the frame a second, validity, samples, views."""
+"""Pairs of clips: true motion in fractions of the frame per second, validity, samples, views."""
 
 import numpy as np
 import pytest

@@ -187,7 +187,7 @@ def test_a_store_with_and_without_annotations(tmp_path, annotations):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((2, 4)), "has 2 rows, expected one a pair: 3"),
+        (np.zeros((2, 4)), "has 2 rows, expected one per pair: 3"),
         (np.zeros(3), r"got float64 of shape \(3,\)"),
         (np.array([["a"], ["b"], ["c"]]), r"got <U1 of shape \(3, 1\)"),
         (np.array([[0.0], [np.nan], [0.0]]), "row 1 holds NaN"),

@@ -57,7 +57,7 @@ def test_a_missing_file_is_an_error(tmp_path):
 def test_a_rate_can_be_given_and_nonsense_is_refused(tmp_path):
     write_clip(tmp_path / "a.avi", drift(3))
     assert open_video(str(tmp_path / "a.avi"), fps=30.0).fps == 30
-    with pytest.raises(PhotoError, match="frames a second"):
+    with pytest.raises(PhotoError, match="frames per second"):
         open_video(str(tmp_path / "a.avi"), fps=90_000.0)
 
 

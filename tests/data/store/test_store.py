@@ -80,7 +80,7 @@ def test_from_arrays_names_what_is_wrong():
         ((c[0], f), {}, r"condition has shape \(1, 3, 4\), expected \(n, c, h, w\)"),
         ((c, f[:5]), {}, "expected the same n, h and w"),
         ((c, bad), {"names": list("abcdefghijklmnopqrst")}, r"field of pair 4 \('e'\) holds NaN"),
-        ((c, f), {"names": ["one"]}, "names: got 1, expected one a pair: 20"),
+        ((c, f), {"names": ["one"]}, "names: got 1, expected one per pair: 20"),
         ((c, f), {"field_layer": Layer("flow", 3, -9.0, 9.0)}, "has 2 channels, expected 3"),
         ((c * 2, f), {"condition_layer": Layer("v", 1, 0.0, 1.0)}, "expected 0 to 1"),
         ((c.astype(str), f), {}, "expected real numbers"),

@@ -71,7 +71,7 @@ def test_mistakes_are_named():
         sampler.smoothed(-1)
     with pytest.raises(DataError, match=r"condition: got shape \(5, 1, 5, 4\), expected \(batch, 2, 4, 4\)"):
         sampler.sample(field, 1, generator=0)
-    with pytest.raises(DataError, match="field: got 4 fields, expected 5, one a condition"):
+    with pytest.raises(DataError, match="field: got 4 fields, expected 5, one per condition"):
         NearestNeighbours.fit((condition, field[:4]))
     with pytest.raises(DataError, match="pairs: got 0, expected at least 1"):
         NearestNeighbours.fit((condition[:0], field[:0]))

@@ -74,7 +74,7 @@ def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_
 def test_bad_layouts_are_refused():
     with pytest.raises(ConfigError, match="divisor 3 does not divide"):
         LadderVAE(LadderConfig("conv", (2,), (8,), (3,)), (1, 8, 8))
-    with pytest.raises(ConfigError, match="hidden: got 2 widths, expected one a code: 3"):
+    with pytest.raises(ConfigError, match="hidden: got 2 widths, expected one per code: 3"):
         LadderConfig("fc", (1, 2, 3), (8, 8))
     with pytest.raises(ConfigError, match="expected at most 64, the data's size"):
         LadderVAE(LadderConfig("linear", (60, 10), ()), (1, 8, 8))

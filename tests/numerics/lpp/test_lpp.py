@@ -160,7 +160,7 @@ def test_rows_that_teach_nothing_are_refused():
     with pytest.raises(CoEmbedError, match="all 9 rows are the same"):
         LocalityPreservingProjection().fit(np.ones((9, 4)))
     x = clusters(np.random.default_rng(0), 50, 4)
-    with pytest.raises(CoEmbedError, match="got 3 labels, expected one a row: 50"):
+    with pytest.raises(CoEmbedError, match="got 3 labels, expected one per row: 50"):
         LocalityPreservingProjection().fit(x, groups=[1, 2, 3])
     with pytest.raises(CoEmbedError, match="one group"):
         LocalityPreservingProjection().fit(x, groups=np.zeros(50))

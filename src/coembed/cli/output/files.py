@@ -59,7 +59,7 @@ def one_by_one(
 
     Args:
         photos: the inputs.
-        names: one a photo, for its results.
+        names: one per photo, for its results.
         do: gives what was made, and that in words.
 
     Returns:

@@ -57,7 +57,7 @@ class Row:
 
 
 def write_preview(path: Path, pixels: np.ndarray, like: Photo) -> None:
-    """Write a small JPEG of a photo or a result, at most 900 pixels a side, with the photo's colour profile.
+    """Write a small JPEG of a photo or a result, at most 900 pixels per side, with the photo's colour profile.
 
     Transparent pixels are shown on white.
 
@@ -73,7 +73,7 @@ def write_preview(path: Path, pixels: np.ndarray, like: Photo) -> None:
 
 
 def write_sheets(folder: Path, rows: Sequence[Row], seed: int) -> list[str]:
-    """Write ``sheet.jpg``: a line a photo, the original first, every picture labelled.
+    """Write ``sheet.jpg``: a line per photo, the original first, every picture labelled.
 
     More than 40 photos go on ``sheet_2.jpg`` and so on.
 

@@ -38,7 +38,7 @@ class Subject:
         size: (width, height) in pixels.
         original: file name of the frame's small version, relative to the page.
         motions: most likely first.
-        full_color: what the colours' full strength stands for, pixels of the frame a second.
+        full_color: what the colours' full strength stands for, pixels of the frame per second.
         stretch: arrows are that many times as long as a second's motion.
     """
 
@@ -51,7 +51,7 @@ class Subject:
 
 
 def write_sheets(folder: Path, subjects: Sequence[Subject]) -> list[str]:
-    """Write ``sheet.jpg``, two lines a frame (arrows, then colours), and say under each picture its share."""
+    """Write ``sheet.jpg``, two lines per frame (arrows, then colours), and say under each picture its share."""
     lines = []
     for subject in subjects:
         shares = [f"{k}: {s.share:.0%}, draw {s.draw}" for k, s in enumerate(subject.motions, start=1)]
@@ -71,7 +71,7 @@ def write_page(folder: Path, subjects: Sequence[Subject], settings: dict[str, ob
 
 def _section(subject: Subject) -> str:
     width, height = subject.size
-    key = f"full colour: {subject.full_color:.3g} pixels a second"
+    key = f"full colour: {subject.full_color:.3g} pixels per second"
     if subject.stretch > 1:
         key += f"; arrows {subject.stretch:g} times as long as the motion of a second"
     figures = [

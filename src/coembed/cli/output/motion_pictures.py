@@ -31,7 +31,7 @@ class Scale:
     """What pictures of motions of one frame have in common, so that they can be compared.
 
     Attributes:
-        full_color: length of the vectors shown in full colour, pixels a second at the flows' size.
+        full_color: length of the vectors shown in full colour, pixels per second at the flows' size.
         stretch: arrows are drawn that many times as long as what moves in a second.
     """
 
@@ -40,7 +40,7 @@ class Scale:
 
 
 def scale_of(flows: Sequence[np.ndarray]) -> Scale:
-    """The scale for some flows of one frame, each (h, w, 2) in pixels a second."""
+    """The scale for some flows of one frame, each (h, w, 2) in pixels per second."""
     side = max(flows[0].shape[:2])
     # Not the very longest: one odd pixel would pale all others.
     fast = max(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)) for flow in flows)
@@ -67,7 +67,7 @@ def write_pictures(arrows: Path, colors: Path, picture: np.ndarray, flow: np.nda
     Args:
         arrows, colors: where to.
         picture: (h, w, 3) uint8.
-        flow: (h, w, 2), pixels a second.
+        flow: (h, w, 2), pixels per second.
         scale: of all motions of the frame.
 
     Raises:
@@ -125,7 +125,7 @@ def write_animation(path: Path, picture: np.ndarray, flow: np.ndarray, frames: i
     Args:
         path: .webp or .gif.
         picture: (h, w, 3) uint8.
-        flow: (H, W, 2) of the same frame, pixels a second.
+        flow: (H, W, 2) of the same frame, pixels per second.
         frames: at least 2.
 
     Returns:

@@ -34,7 +34,7 @@ def find_originals(folders: Sequence[str], corpus: Corpus, rows: Sequence[int]) 
         rows: of them.
 
     Returns:
-        Photos by row, at most 256 pixels a side; empty for pairs of no registered task and for motion, whose
+        Photos by row, at most 256 pixels per side; empty for pairs of no registered task and for motion, whose
         frames come from videos.
     """
     index = corpus.val.index

@@ -19,7 +19,7 @@ Sections = Mapping[str, tuple["Corpus", Sequence["Found"]]]
 
 
 def overview_table(sections: Sections) -> Table:
-    """A row a method; for every folder best of n, variance and energy score over nearest neighbours'."""
+    """A row per method; for every folder best of n, variance and energy score over nearest neighbours'."""
     methods = [m for m in METHODS if any(one.method == m for _, found in sections.values() for one in found)]
     rows = [["Method"]]
     best: list[int] = []

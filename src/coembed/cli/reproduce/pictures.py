@@ -1,4 +1,4 @@
-"""Fields made visible: one small picture a field, in the way of its task."""
+"""Fields made visible: one small picture per field, in the way of its task."""
 
 from __future__ import annotations
 

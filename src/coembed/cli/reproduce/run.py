@@ -51,7 +51,7 @@ def run_reproduce(config: ReproduceConfig) -> Path:
         ("commit", commit()),
         ("budget", f"{config.budget}, {config.work().minutes:.3g} min of training a learned model"),
         ("seed", str(config.seed)),
-        ("samples a photo", str(config.samples)),
+        ("samples per photo", str(config.samples)),
         ("torch", torch.__version__),
         ("machine", f"{platform.machine()}, {torch.get_num_threads()} threads"),
     ]
@@ -211,7 +211,7 @@ def _pictures_of_photos(config: ReproduceConfig, corpus: Corpus, found: Sequence
         label = METHODS[one.method].label
         yield Picture(
             f"samples_{one.method}",
-            f"Four samples a photo: {label} (the paper's figures 6-8 and 9-16)",
+            f"Four samples per photo: {label} (the paper's figures 6-8 and 9-16)",
             f"Medoids of {config.samples} draws clustered in four, most common kind first; photos evenly "
             f"spread over the held-out ones, unselected. {how}".strip(),
             samples.four_samples(gallery, one, config.samples, _note(config, corpus, label)),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from coembed.cli.reproduce.models import Corpus
     from coembed.cli.reproduce.work import Found
 
-SHOWN = 4  # samples a photo, as in the paper's figures
+SHOWN = 4  # samples per photo, as in the paper's figures
 _SIDE_BY_SIDE = 4  # photos in the figure of methods
 _LAYER_PHOTOS = 3
 _DRAWS = 32  # behind a map of deviations
@@ -95,7 +95,7 @@ class Gallery:
 
 
 def side_by_side(gallery: Gallery, found: Sequence[Found], note: str) -> bytes:
-    """Figure 5: a row a method, its first two draws for every photo, unselected. PNG bytes."""
+    """Figure 5: a row per method, its first two draws for every photo, unselected. PNG bytes."""
     count = min(len(gallery), _SIDE_BY_SIDE)
     lines = [[picture for i in range(count) for picture in (gallery.given(i), gallery.true(i))]]
     for one in found:

@@ -187,7 +187,7 @@ def likelihoods(task: str, found: Sequence[Found]) -> Table:
         note = (
             f"Importance-weighted bounds with {first.particles} particles on {first.conditions} photos (exact "
             "where a method allows), every normaliser included, in nats of data divided by each channel's "
-            "standard deviation; bits a dimension at 256 levels over the range. Uniform noise of width "
+            "standard deviation; bits per dimension at 256 levels over the range. Uniform noise of width "
             f"{first.dequantised:.3g} is added, so that exact repeats buy nothing. The paper states neither "
             "its scaling nor its bound: only its order compares. Nearest neighbours and random fields have no "
             "density, a CVAE no joint one."

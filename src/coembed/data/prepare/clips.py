@@ -42,8 +42,8 @@ class ClipRecipe(TaskRecipe):
             by the better of the two where the chain has few links (``auto``); see ``imaging.long_flow``.
         min_valid: share of the frame whose flow must be trusted, 0 to 1; else the pair is left out.
         longest_side: of the frames in pixels; larger ones are reduced before anything else.
-        views: pairs a sample; those after the first are crops of it (see ``crop_of``).
-        fps: frames a second, where the files do not know better.
+        views: pairs per sample; those after the first are crops of it (see ``crop_of``).
+        fps: frames per second, where the files do not know better.
     """
 
     samples: int = 8
@@ -156,7 +156,7 @@ def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.nd
         via: see ``there_and_back``.
 
     Returns:
-        motion (h, w, 2) float32, fractions of the frame a second, not clipped; valid (h, w) bool.
+        motion (h, w, 2) float32, fractions of the frame per second, not clipped; valid (h, w) bool.
     """
     there, back = there_and_back(frames, via)
     h, w = there.shape[:2]

@@ -93,7 +93,7 @@ class PhotoRecipe(OnePairAnItem, TaskRecipe):
         task: a registered name, or ``"module:Class"``.
         size: (h, w) of both layers; photos of another shape are squeezed to it.
         max_pixels: larger photos are skipped, before decoding.
-        views: pairs a photo; those after the first are crops of it (see ``crop_of``).
+        views: pairs per photo; those after the first are crops of it (see ``crop_of``).
         working_size: the photo's longer side is at most this when it is split; None: as the task says.
     """
 

@@ -117,7 +117,7 @@ class Made(NamedTuple):
 
     Attributes:
         condition, field: (n, c, h, w).
-        names: one a pair.
+        names: one per pair.
         skipped: items that cannot be used.
         left_out: how many pairs were left out on purpose, by reason.
     """

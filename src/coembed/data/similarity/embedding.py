@@ -44,7 +44,7 @@ def make_targets(
     by all blocks but the field's pixels, and the field by its pixels (as in the paper); without, both alike.
 
     Args:
-        blocks: a row a pair: any of label, layout, pixels, field_pixels, own.
+        blocks: a row per pair: any of label, layout, pixels, field_pixels, own.
         mirrored: the same of every pair in a mirror, or None.
         config: the options.
         groups: near duplicates, which shall not be neighbours (see ``features.groups_of``).

@@ -1,4 +1,4 @@
-"""What makes two photos similar: blocks of numbers a photo (paper sec. 4.1).
+"""What makes two photos similar: blocks of numbers per photo (paper sec. 4.1).
 
 ``label``: how much of each category there is, summing to 1. ``layout``: the share of each of 5 x 5 cells that
 the boxes of a category cover. ``pixels``: condition and field themselves, small. ``own``: a user's own numbers.
@@ -108,7 +108,7 @@ def action_block(names: Sequence[str]) -> Block | None:
 
 
 def groups_of(names: Sequence[str]) -> np.ndarray:
-    """One number a pair, equal for crops of a photo and for samples of a clip, which are near duplicates.
+    """One number per pair, equal for crops of a photo and for samples of a clip, which are near duplicates.
 
     >>> groups_of(["a.jpg", "a.jpg#1", "b.jpg", "v_Dive_g01_c02.avi@0", "v_Dive_g01_c02.avi@3#1"]).tolist()
     [0, 0, 1, 2, 2]
@@ -119,12 +119,12 @@ def groups_of(names: Sequence[str]) -> np.ndarray:
 
 
 def pixel_block(read: Callable[[slice], object], count: int, size: int = 32, chunk: int = 2048) -> Block:
-    """Layers of pairs as rows of numbers, reduced by area means to at most ``size`` cells a side.
+    """Layers of pairs as rows of numbers, reduced by area means to at most ``size`` cells per side.
 
     Args:
         read: gives layers (b, c, h, w) of a slice of rows, as ``PairStore.condition`` does.
         count: rows in all.
-        size: cells a side.
+        size: cells per side.
         chunk: rows at a time.
     """
     from torch import Tensor
@@ -143,7 +143,7 @@ def pixel_block(read: Callable[[slice], object], count: int, size: int = 32, chu
 
 
 def own_block(path: Path | str, count: int) -> Block:
-    """A user's own features: ``.npy``, (n, d) real numbers, a row a pair in the order of the store's names.
+    """A user's own features: ``.npy``, (n, d) real numbers, a row per pair in the order of the store's names.
 
     Raises:
         DataError: no such file, no array of numbers, another number of rows, or values that are not finite.
@@ -156,7 +156,7 @@ def own_block(path: Path | str, count: int) -> Block:
         seen = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
         raise DataError(f"{path}: got {seen}, expected real numbers (n, d)")
     if len(values) != count:
-        raise DataError(f"{path}: has {len(values)} rows, expected one a pair: {count}")
+        raise DataError(f"{path}: has {len(values)} rows, expected one per pair: {count}")
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values).all(1)))

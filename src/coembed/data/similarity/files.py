@@ -1,4 +1,4 @@
-"""Features beside a store's shards, a row a pair: ``features.json`` and ``features.safetensors``."""
+"""Features beside a store's shards, a row per pair: ``features.json`` and ``features.safetensors``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_features(folder: Path | str, blocks: Mapping[str, Block], names: Seque
 
     Args:
         folder: of the store.
-        blocks: a row a pair each.
+        blocks: a row per pair each.
         names: of the store, in order; a digest of them goes into the header.
         source: the file they were read from; its name and SHA-256 go into the header.
     """
@@ -84,7 +84,7 @@ def read_features(folder: Path | str, names: Sequence[str]) -> dict[str, Block]:
                 values.check_format()
             if values.shape != shape or shape[0] != len(names):
                 raise DataError(
-                    f"{path}: {name} is {values.shape}, expected {shape}, a row a pair ({len(names)})"
+                    f"{path}: {name} is {values.shape}, expected {shape}, a row per pair ({len(names)})"
                 )
             blocks[name] = Block(values, tuple(facts["columns"]))
         return blocks

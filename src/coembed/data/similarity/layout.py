@@ -10,7 +10,7 @@ def coverage(boxes: np.ndarray, grid: int) -> np.ndarray:
 
     Args:
         boxes: (k, 4) left, top, right, bottom as fractions of the photo's sides; what lies outside is cut off.
-        grid: cells a side.
+        grid: cells per side.
 
     Returns:
         (grid, grid) in [0, 1], rows from the top.

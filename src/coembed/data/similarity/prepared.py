@@ -37,7 +37,7 @@ def store_blocks(
     Args:
         store: pairs on disk or in memory.
         wanted: of label, layout and pixels (condition and field); those that are missing are left out.
-        own: a user's ``.npy`` file, a row a pair.
+        own: a user's ``.npy`` file, a row per pair.
 
     Raises:
         DataError: a damaged file, or not one block is there.

@@ -27,7 +27,7 @@ class Video:
 
     Attributes:
         path: the file.
-        fps: frames a second.
+        fps: frames per second.
         count: frames, within the first ``MAX_SECONDS``; a promise, which a damaged file does not keep.
         height, width: pixels of a frame.
     """
@@ -44,7 +44,7 @@ def open_video(path: str, fps: float | None = None) -> Video:
 
     Args:
         path: the file.
-        fps: frames a second, where the file does not know better; None: what the file says.
+        fps: frames per second, where the file does not know better; None: what the file says.
 
     Raises:
         PhotoError: missing, no video, no frames, frames too large or of no known rate.
@@ -56,7 +56,7 @@ def open_video(path: str, fps: float | None = None) -> Video:
             raise PhotoError(f"{path}: frames of {width} x {height}, expected 1 to {MAX_FRAME_PIXELS} pixels")
         rate = said if fps is None else fps
         if not (math.isfinite(rate) and _FPS[0] <= rate <= _FPS[1]):
-            raise PhotoError(f"{path}: says {said:g} frames a second, expected 1 to 1000; --fps sets it")
+            raise PhotoError(f"{path}: says {said:g} frames per second, expected 1 to 1000; --fps sets it")
         most = int(MAX_SECONDS * rate)
         count = min(int(promised), most) if math.isfinite(promised) and promised >= 1 else 0
         if count == 0:

@@ -72,7 +72,7 @@ class PairIndex:
         size: (h, w) of both.
         dtype: of the stored numbers; they are read as float32.
         count: pairs in all.
-        names: one a pair, in the order of the rows.
+        names: one per pair, in the order of the rows.
         shards: the files, in the order of the rows; empty for a store in memory.
         source: where the pairs came from.
         skipped: photos that gave no pair.
@@ -100,7 +100,7 @@ class PairIndex:
 
     def __post_init__(self) -> None:
         if len(self.names) != self.count:
-            raise ConfigError(f"names: got {len(self.names)}, expected one a pair: {self.count}")
+            raise ConfigError(f"names: got {len(self.names)}, expected one per pair: {self.count}")
         in_shards = sum(s.count for s in self.shards)
         if self.shards and in_shards != self.count:
             raise ConfigError(f"shards: hold {in_shards} pairs, expected count: {self.count}")

@@ -37,7 +37,7 @@ _STORED = {"F16": "float16", "F32": "float32"}
 
 
 class PairStore:
-    """Scattered pairs: one condition and one field a row, in natural units.
+    """Scattered pairs: one condition and one field per row, in natural units.
 
     Make one with ``PairStore.open`` or ``PairStore.from_arrays``.
 
@@ -114,7 +114,7 @@ class PairStore:
             condition: (n, c, h, w), any real dtype, natural units.
             field: (n, c, h, w), the same n, h and w.
             task: a task's name, or ``"custom"``.
-            names: one a pair; row numbers by default.
+            names: one per pair; row numbers by default.
             condition_layer: name, channels, range and unit; by default the range measured.
             field_layer: the same for the field.
 
@@ -130,7 +130,7 @@ class PairStore:
             )
         names = [str(i) for i in range(len(c))] if names is None else [str(name) for name in names]
         if len(names) != len(c):
-            raise DataError(f"names: got {len(names)}, expected one a pair: {len(c)}")
+            raise DataError(f"names: got {len(names)}, expected one per pair: {len(c)}")
         layers = {}
         for layer, given in (("condition", condition_layer), ("field", field_layer)):
             layers[layer] = _check_values(arrays[layer], layer, given, names)

@@ -41,7 +41,7 @@ def sample_near(
     temperature: float | list[float] = 1.0,
     leading: int | None = None,
 ) -> Tensor:
-    """Draw n fields a condition from the model pulled towards a code: p(code | condition) N(code; target,
+    """Draw n fields per condition from the model pulled towards a code: p(code | condition) N(code; target,
     tau^2).
 
     Exact for every tie: Gaussians and mixtures stay what they are (``numerics.pull``). Only the top code is
@@ -50,7 +50,7 @@ def sample_near(
     Args:
         model: any co-embedding model.
         condition: (batch, c, h, w), natural units.
-        n: samples a condition.
+        n: samples per condition.
         target: (batch, size) or (1, size), as ``code_of`` gives it.
         closeness: 0, plain samples, bit for bit, to 1, on the target (see ``Pull``).
         generator, temperature, leading: as for ``CDVAE.sample``.

@@ -102,7 +102,7 @@ def sample_hint(
     Args:
         model: any co-embedding model.
         condition: (batch, c, h, w), natural units.
-        n: samples a condition.
+        n: samples per condition.
         hint: of the same batch.
         generator, temperature, leading: as for ``CDVAE.sample``.
         target, closeness, dims: a pull on the top code besides, as for ``sample_near``.

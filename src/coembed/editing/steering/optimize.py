@@ -44,7 +44,7 @@ def search(
         doubt: standard deviations, added to the pixels' own noise.
         errors: standard normals.
         pull: on the top code besides, for all conditions.
-        temperatures: one a layer: they scale the noise to start from.
+        temperatures: one per layer: they scale the noise to start from.
 
     Returns:
         Standardised fields (rows, c, h, w), and the share of a pixel's difference that its own noise explains.

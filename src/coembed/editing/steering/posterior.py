@@ -89,7 +89,7 @@ class Posterior:
         Args:
             noise: (rows, tie.noise_size).
             errors: (rows, c, h, w), noise of what is held, standard normals.
-            temperatures: one a layer.
+            temperatures: one per layer.
         """
         model, observed = self.given.model, self.observation
         pick = self.mixture.pick(torch.special.ndtr(noise[:, 0]).expand(1, -1).flatten())

@@ -31,7 +31,7 @@ def code_collapse(
         model: trained on the world.
         world: the truth.
         conditions: new ones, from ``seed``.
-        samples: true fields and drawn codes a condition, at least 20.
+        samples: true fields and drawn codes per condition, at least 20.
         seed: of every draw.
 
     Returns:

@@ -38,7 +38,7 @@ class WorldScores:
             (nats) of the true probabilities of the modes from the samples' frequencies, by nearest mode;
             ``mode_rmse``: root mean squared error to the nearest mode's mean, over the truth's own;
             ``energy_distance`` and ``sliced_wasserstein`` of a condition's samples to as many fresh truths, a
-            value; ``conditional_kl``: nats a field by which the model's density (or its bound) falls short of
+            value; ``conditional_kl``: nats per field by which the model's density (or its bound) falls short of
             the true one, where it has one.
     """
 

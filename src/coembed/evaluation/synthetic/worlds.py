@@ -1,7 +1,7 @@
 r"""Worlds whose P(field | condition) is known exactly: the test that real photos, one field each, cannot give.
 
 A world draws conditions, draws any number of fields for one, and gives their log density. Training pairs hold
-one field a condition, as real data do. In all of them a condition divides its pixels into parts; each part
+one field per condition, as real data do. In all of them a condition divides its pixels into parts; each part
 takes one of a few modes, independently, with probabilities that the condition decides:
 
 .. math:: p(y \mid x) = \prod_r \sum_m \pi_{rm}(x)\, N(y_r;\, \mu_{rm}(x),\, \sigma^2 I + \tau^2 1 1^T)
@@ -94,7 +94,7 @@ class World(ABC):
         return condition, torch.cat([self.sample(part, 1, generator=generator)[0] for part in parts])
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """Draw n true fields a condition, (n, batch, c, h, w)."""
+        """Draw n true fields per condition, (n, batch, c, h, w)."""
         return self._draw(self._modes(condition), n, generator)
 
     def mean(self, condition: Tensor) -> Tensor:

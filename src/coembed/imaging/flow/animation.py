@@ -40,7 +40,7 @@ class Calm:
     """A flow along which a photo can be carried without tearing.
 
     Attributes:
-        flow: (h, w, 2) float32, pixels a second.
+        flow: (h, w, 2) float32, pixels per second.
         seconds: how much time may be shown, above 0 and at most 1.
     """
 
@@ -52,7 +52,7 @@ def calm(flow: np.ndarray) -> Calm:
     """Smooth a flow as little as one-to-one warping needs, and where that is not enough shows less time.
 
     Args:
-        flow: (h, w, 2), pixels a second, finite.
+        flow: (h, w, 2), pixels per second, finite.
 
     Returns:
         The flow, exactly as it was where it changes gently all over, and the seconds that can be shown.
@@ -77,7 +77,7 @@ def carry(photo: np.ndarray, flow: np.ndarray, seconds: float) -> np.ndarray:
 
     Args:
         photo: (h, w, 3) uint8.
-        flow: (h, w, 2), pixels a second, from ``calm``.
+        flow: (h, w, 2), pixels per second, from ``calm``.
         seconds: may be negative: where things came from.
 
     Returns:

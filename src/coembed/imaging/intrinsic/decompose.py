@@ -5,7 +5,7 @@ percentile of the albedo's largest channel is 1, whatever the exposure, so a cha
 shading only. No albedo goes beyond 1, since no surface reflects more light than falls on it: lamps and
 highlights are shading.
 
-Light is taken to be white (one shading value a pixel); a cast of the light stays in the albedo.
+Light is taken to be white (one shading value per pixel); a cast of the light stays in the albedo.
 """
 
 from __future__ import annotations

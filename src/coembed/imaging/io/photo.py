@@ -75,7 +75,7 @@ def read_photo(
 ) -> Photo:
     """Read a photo, upright, with its transparency and ICC profile.
 
-    Reads JPEG, PNG, WebP and TIFF, of 8 bits and (PNG, TIFF) 16 bits a channel, RGB, grey, palette or CMYK.
+    Reads JPEG, PNG, WebP and TIFF, of 8 bits and (PNG, TIFF) 16 bits per channel, RGB, grey, palette or CMYK.
     CMYK becomes sRGB, through the file's profile if there is one. Of an animation or a stack of pages the first
     is read.
 

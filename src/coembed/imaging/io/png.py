@@ -27,7 +27,7 @@ class PngParts:
 
     Attributes:
         width, height: pixels, from the header.
-        depth: bits a channel: 1, 2, 4, 8 or 16.
+        depth: bits per channel: 1, 2, 4, 8 or 16.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGB + alpha.
         interlaced: whether the rows come in seven passes.
         transparent: the tRNS chunk, empty if there is none.

@@ -36,7 +36,7 @@ def check_page(data: bytes, page: Any) -> None:
         raise PhotoError("the content is a camera's raw data, expected a JPEG, PNG, WebP or TIFF photo")
     if page.imagedepth != 1 or page.samplesperpixel > _MAX_SAMPLES:
         raise PhotoError(
-            f"a TIFF of {page.imagedepth} slices and {page.samplesperpixel} samples a pixel, "
+            f"a TIFF of {page.imagedepth} slices and {page.samplesperpixel} samples per pixel, "
             f"expected 1 slice and at most {_MAX_SAMPLES} samples"
         )
     bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
@@ -66,7 +66,7 @@ def samples16(data: bytes, page: Any) -> np.ndarray:
         return np.moveaxis(planes, 0, -2).reshape(rows, columns, samples).astype(np.uint16, copy=False)
     if samples not in (1, 3) or page.planarconfig != 1 or int(page.photometric) not in (1, 2):
         raise PhotoError(
-            f"a 16-bit TIFF with {samples} samples a pixel, compressed by method {int(page.compression)}, "
+            f"a 16-bit TIFF with {samples} samples per pixel, compressed by method {int(page.compression)}, "
             "expected no compression or Deflate"
         )
     # tifffile knows no LZW by itself, OpenCV does. It would also turn the picture, so the tag is made to say

@@ -26,7 +26,7 @@ class Segments:
         labels: (h, w) int32, index of the segment in raster order of the grid.
         grid: rows and columns of seeds; segment k was seeded at (k // columns, k % columns).
         step: distance of neighbouring seeds, pixels.
-        counts: (k,) pixels a segment; 0 is possible.
+        counts: (k,) pixels per segment; 0 is possible.
         features: (k, c) mean features.
         centres: (k, 2) mean row and column, pixels.
     """

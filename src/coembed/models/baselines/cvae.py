@@ -74,7 +74,7 @@ class CVAEConfig:
 
 
 class CVAE(nn.Module):
-    """P(field | condition) by one code a photo; a sampler, and trainable.
+    """P(field | condition) by one code per photo; a sampler, and trainable.
 
     Args:
         config: what it is made of; ``coembed.models.baselines.presets`` has ``cvae`` and ``cvae-plus``.
@@ -135,7 +135,7 @@ class CVAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w), natural units.
+        """n fields per condition, (n, batch, c, h, w), natural units.
 
         Raises:
             ModelError: a condition of another shape.

@@ -126,7 +126,7 @@ class LinearGaussian:
         return self._shape(self.field_space.decode(self._mean_code(condition)))
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone.
+        """n fields per condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone.
 
         The first numbers of a stream drive the directions of largest residual variance.
         """
@@ -151,7 +151,7 @@ class LinearGaussian:
         space = self.field_space
         wanted = (len(condition), *self.pairs.field(slice(0, 1)).shape[1:])
         if field.shape != wanted:
-            raise DataError(f"field: got shape {tuple(field.shape)}, expected {wanted}, one a condition")
+            raise DataError(f"field: got shape {tuple(field.shape)}, expected {wanted}, one per condition")
         centred = field.double().flatten(1) - space.mean
         code = space.project(centred)
         residual = (code - self._mean_code(condition).double()) @ self.directions.double()

@@ -20,7 +20,7 @@ from coembed.numerics.random import Streams
 
 @dataclass(frozen=True)
 class MeanConfig:
-    """A ridge regression and a U-Net on top of it, under a Gaussian likelihood with one deviation a channel.
+    """A ridge regression and a U-Net on top of it, under a Gaussian likelihood with one deviation per channel.
 
     Attributes:
         condition_shape: (channels, height, width) of the condition.

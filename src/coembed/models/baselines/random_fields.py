@@ -29,7 +29,7 @@ class RandomFields:
         return cls(as_pairs(pairs))
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone."""
+        """n fields per condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone."""
         check_condition(condition, self.pairs)
         streams = Streams.of(generator, len(condition))
         uniform = torch.special.ndtr(streams.normal(n, 1)[..., 0].double())

@@ -1,4 +1,4 @@
-"""Standardisation that travels with a model's weights: one mean and one deviation a channel."""
+"""Standardisation that travels with a model's weights: one mean and one deviation per channel."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def choose_smoothing(search: NearestNeighbours, names: Sequence[str] | None = No
 
 
 def sources_of(names: Sequence[str]) -> np.ndarray:
-    """One number a pair, equal for views of one photo and for clips of one scene (UCF101's groups).
+    """One number per pair, equal for views of one photo and for clips of one scene (UCF101's groups).
 
     >>> sources_of(["a.jpg", "a.jpg#1", "b.jpg", "v_Dive_g01_c02.avi@0", "v_Dive_g01_c03.avi@3#1"]).tolist()
     [0, 0, 1, 2, 2]

@@ -73,7 +73,7 @@ class RandomModel(nn.Module):
         return model
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w); see ``RandomFields.sample``."""
+        """n fields per condition, (n, batch, c, h, w); see ``RandomFields.sample``."""
         check_layer(condition, self.config.condition_shape, "condition")
         nothing = self.field.new_zeros(1, *self.config.condition_shape).expand(self.config.count, -1, -1, -1)
         return RandomFields(TensorPairs(nothing, self.field)).sample(condition, n, generator=generator)
@@ -91,7 +91,7 @@ class LinearGaussianConfig:
         field_rank: the same of the field.
         ridge: penalty, in units of the mean variance of a condition value; chosen by fitting.
         share: of isotropic variance in the residual covariance; chosen by fitting.
-        outside: variance a dimension outside the field's components; set by fitting.
+        outside: variance per dimension outside the field's components; set by fitting.
         clip: samples are clipped to this range (natural units), if any.
     """
 
@@ -166,7 +166,7 @@ class LinearGaussianModel(nn.Module):
         )
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """n fields a condition, (n, batch, c, h, w), natural units."""
+        """n fields per condition, (n, batch, c, h, w), natural units."""
         return self.sampler().sample(condition, n, generator=generator)
 
     def log_prob(self, condition: Tensor, field: Tensor) -> Tensor:

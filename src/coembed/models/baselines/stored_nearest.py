@@ -136,7 +136,7 @@ class NearestModel(nn.Module):
             features: (pairs, d), any feature matrix: guidance embeddings, label vectors, descriptors.
 
         Raises:
-            DataError: not one finite row a pair.
+            DataError: not one finite row per pair.
         """
         if features.ndim != 2 or len(features) != len(pairs):
             got = tuple(features.shape)

@@ -45,9 +45,11 @@ class LadderConfig:
         if not self.codes or min(self.codes) < 1:
             raise ConfigError(f"codes: got {self.codes}, expected at least one positive width")
         if self.tower != "linear" and len(self.hidden) != len(self.codes):
-            raise ConfigError(f"hidden: got {len(self.hidden)} widths, expected one a code: {len(self.codes)}")
+            raise ConfigError(
+                f"hidden: got {len(self.hidden)} widths, expected one per code: {len(self.codes)}"
+            )
         if self.tower == "conv" and len(self.maps) != len(self.codes):
-            raise ConfigError(f"maps: got {len(self.maps)} divisors, expected one a code: {len(self.codes)}")
+            raise ConfigError(f"maps: got {len(self.maps)} divisors, expected one per code: {len(self.codes)}")
         if self.tower == "conv" and any(a < b or a % b for a, b in zip(self.maps, self.maps[1:], strict=False)):
             raise ConfigError(f"maps: got {self.maps}, expected each divisor to be a multiple of the next")
         if self.sees and self.tower != "conv":
@@ -176,8 +178,8 @@ class CDVAEConfig:
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
-        kinds: regressions of a mixture, set in closed form, whose fields a field tower that sees the condition
-            is shown; 0: none.
+        kinds: regressions of a mixture, set in closed form, whose fields are shown to a field tower that sees
+            the condition; 0: none.
     """
 
     condition_shape: tuple[int, int, int]
@@ -208,7 +210,7 @@ class CDVAEConfig:
         for name in ("layer_temperatures", "calibrated"):
             given = getattr(self, name)
             if given and len(given) != layers:
-                raise ConfigError(f"{name}: got {len(given)}, expected one a code: {layers}")
+                raise ConfigError(f"{name}: got {len(given)}, expected one per code: {layers}")
         if self.leading < 0:
             raise ConfigError(f"leading: got {self.leading}, expected 0 or more")
         if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:

@@ -44,7 +44,7 @@ def drawn(
         seen: what the field's ladder sees of them.
         noise: (rows, size), standard normal.
         index: (rows,), which condition a row is for.
-        temperatures: scale of the noise, one number a layer, top first.
+        temperatures: scale of the noise, one number per layer, top first.
     """
     sizes = model.condition_ladder.code_sizes if fixed is None else []
     for_condition, for_tie, for_pixels = noise.split(
@@ -74,7 +74,7 @@ def hold(model: CDVAE, noise: Tensor, leading: int) -> Tensor:
 def scored_draws(
     model: CDVAE, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """n fields a condition as ``CDVAE.sample`` draws them, differentiable, and the fields that were seen.
+    """n fields per condition as ``CDVAE.sample`` draws them, differentiable, and the fields that were seen.
 
     Noise is reparameterised, so that every Gaussian's mean and scale have gradients; the weights that a
     mixture's component is picked by have none. Temperatures, leading dimensions, pixel noise and the range of
@@ -86,7 +86,7 @@ def scored_draws(
         model: left in the mode it is in.
         condition: (batch, c, h, w), natural units.
         field: (batch, c, h, w), natural units.
-        n: fields a condition.
+        n: fields per condition.
         generator: of the draws, on any device.
 
     Returns:

@@ -114,7 +114,7 @@ def draw_codes(
         model: whose tie it is.
         context: (rows, ...).
         noise: (rows, tie.noise_size).
-        temperatures: one a layer.
+        temperatures: one per layer.
         pull: of as many rows; None draws as the tie does.
     """
     tie, ladder = model.tie, model.field_ladder

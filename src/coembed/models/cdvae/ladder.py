@@ -20,7 +20,7 @@ Noise = Callable[[tuple[int, ...]], Tensor]
 
 @dataclass(frozen=True)
 class Inference:
-    """What q(z | x) gave: lists run coarse to fine, one entry a layer."""
+    """What q(z | x) gave: lists run coarse to fine, one entry per layer."""
 
     posteriors: list[Gaussian]
     priors: list[Gaussian]

@@ -72,14 +72,14 @@ class CDVAE(Scaled):
         temperature: float | list[float] = 1.0,
         leading: int | None = None,
     ) -> Tensor:
-        """Draw n fields a condition in one pass.
+        """Draw n fields per condition in one pass.
 
         Args:
             condition: (batch, c, h, w), natural units.
-            n: samples a condition, at least 1.
+            n: samples per condition, at least 1.
             generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
-            temperature: scales the standard deviation of every field code, or one number a layer, top first. It
-                multiplies the config's own ``layer_temperatures``.
+            temperature: scales the standard deviation of every field code; or one number per layer, top first.
+                It multiplies the config's own ``layer_temperatures``.
             leading: draws vary in so many leading dimensions of the top code, 0 for all; None for the config's.
 
         Returns:
@@ -196,7 +196,7 @@ class CDVAE(Scaled):
     def scored_draws(
         self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """n differentiable draws a condition, as ``sample`` draws, and the truths (see ``model.draws``)."""
+        """n differentiable draws per condition, as ``sample`` draws, and the truths (see ``model.draws``)."""
         return scored_draws(self, condition, field, n, generator=generator)
 
     @torch.no_grad()
@@ -257,7 +257,7 @@ class CDVAE(Scaled):
     def diagnostics(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator
     ) -> dict[str, float | list[float]]:
-        """What the codes carry: KL and active units a layer, effective mixture components.
+        """What the codes carry: KL and active units per layer, effective mixture components.
 
         A unit is active if the variance of its posterior mean over the examples exceeds 0.01. ``kl_field`` is
         against the ladder's own prior. ``components_effective``: exponential of the mean
@@ -366,7 +366,7 @@ class CDVAE(Scaled):
         wanted = list(temperature) if isinstance(temperature, list | tuple) else [float(temperature)] * layers
         if len(wanted) != layers or min(wanted) < 0:
             raise ModelError(
-                f"temperature: got {temperature}, expected a number >= 0 or {layers} of them, one a layer"
+                f"temperature: got {temperature}, expected a number >= 0 or {layers} of them, one per layer"
             )
         own = self.config.layer_temperatures or (1.0,) * layers
         return [a * b for a, b in zip(wanted, own, strict=True)]

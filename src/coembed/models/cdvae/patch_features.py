@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PATCH = 4  # pixels a side, of the image shrunk to LONGEST at most
+PATCH = 4  # pixels per side, of the image shrunk to LONGEST at most
 LONGEST = 32
 _GRID = 2  # cells a side that are averaged over
 _LEAST_VARIANCE = 5e-4  # of a patch, in variances of the data: flatter ones are left small
@@ -26,7 +26,7 @@ _LEAST_MEAN = 1e-3
 
 
 class Patches(nn.Module):
-    """Standardised images (batch, c, h, w) to ``size`` averages, (batch, size), one a word and cell.
+    """Standardised images (batch, c, h, w) to ``size`` averages, (batch, size), one per word and cell.
 
     Args:
         shape: (channels, height, width) of the images, for which ``fit_in`` holds.

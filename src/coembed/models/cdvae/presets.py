@@ -13,7 +13,7 @@ from coembed.models.cdvae.patch_features import fit_in
 Shape = tuple[int, int, int]
 
 # The paper gives no widths, rates or floors: these are of the ladder network it builds on [Sonderby 2016]. The
-# floor is higher: it keeps a learned variance a pixel finite where saturation is 0 everywhere.
+# floor is higher: it keeps a learned variance per pixel finite where saturation is 0 everywhere.
 _PAPER = LadderConfig(
     tower="fc",
     codes=(16, 32, 64),

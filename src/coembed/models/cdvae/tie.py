@@ -5,7 +5,7 @@ Every tie answers the same four questions, whatever its family:
 * ``rate``: E_q[log q(zg) - log p(zg | zc)] (and what the tie adds to the rate of zc), one value an example;
 * ``log_prob``: log p(zg | zc), normalised, of given codes: the model as it is sampled;
 * ``draw``: codes of the field, from noise handed in;
-* ``noise_size``: how many numbers a draw uses.
+* ``noise_size``: how many numbers per draw uses.
 
 Codes are lists, coarse to fine; each is flattened where a tie needs vectors.
 """
@@ -72,7 +72,7 @@ class Tie(nn.Module):
 
     @property
     def noise_size(self) -> int:
-        """Standard normals a draw uses: one a code dimension, and one that picks a mixture component."""
+        """Standard normals a draw uses: one per code dimension, and one that picks a mixture component."""
         return sum(self.sizes) + 1
 
     def conditional(

@@ -87,7 +87,7 @@ class ConvolutionalTower(nn.Module):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def seen(self, condition: Tensor, mean: Tensor, kinds: Tensor | None = None) -> list[Tensor] | None:
-        """What is seen of standardised conditions: maps, one a code, coarse to fine, and the kinds.
+        """What is seen of standardised conditions: maps, one per code, coarse to fine, and the kinds.
 
         Args:
             condition: (batch, c, h, w).

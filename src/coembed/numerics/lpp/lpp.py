@@ -179,7 +179,7 @@ def _group_codes(groups: Any, count: int) -> np.ndarray | None:
         return None
     codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     if len(codes) != count:
-        raise InvalidRows(f"groups: got {len(codes)} labels, expected one a row: {count}")
+        raise InvalidRows(f"groups: got {len(codes)} labels, expected one per row: {count}")
     return codes
 
 
