@@ -43,8 +43,8 @@ UNITS = (
 )
 COUNTED = (
     "one nats bits fields? values? numbers? samples? draws? pairs? rows? images? photos? pictures? frames? "
-    "pixels? minutes seconds milliseconds hours times vectors? lines? steps? codes? latents? cells? units? scale "
-    "variance weights? columns? entry row number deviation regressions? files? views? components? crops?"
+    "pixels? minutes seconds milliseconds hours times vectors? lines? steps? codes? latents? cells? units? "
+    "scale variance weights? columns? entry row number deviation regressions? files? views? components? crops?"
 )
 A_FOR_PER = re.compile(
     rf"\b(?:{'|'.join(COUNTED.split())}) an? (?:{'|'.join(UNITS.split())})\b(?! (?:of|that|which))"
