@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coembed.data.rows import spread
 from coembed.errors import ModelError
+from coembed.models.base import Trainable
 from coembed.models.cdvae.conditional import ConditionalField
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.draws import drawn, hold, scored_draws
@@ -32,7 +33,7 @@ _CHUNK_VALUES = 2**18  # field values drawn at a time: bounds memory, stays near
 START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
 
-class CDVAE(Scaled):
+class CDVAE(Scaled, Trainable):
     """P(field | condition) from scattered pairs.
 
     Args:
@@ -116,6 +117,11 @@ class CDVAE(Scaled):
             return torch.cat(parts)
         finally:
             self.train(was_training)
+
+    @property
+    def temperature_layers(self) -> int:
+        """Layers of field latents, each of which has a temperature of its own."""
+        return self.field_ladder.layers
 
     @torch.no_grad()
     def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
