@@ -48,7 +48,7 @@ class Leading:
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """(n, batch, c, h, w)."""
-        return self.model.sample(condition, n, generator=generator, leading=self.leading)
+        return self.model.sample(condition, n, generator=generator, n_active_dims=self.leading)
 
 
 def main() -> None:
