@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from coembed import serialization as configs
+from coembed.models.base import Sampler
 from coembed.models.cdvae import encoded
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import PRESETS, preset
-from coembed.numerics.random import Sampler, Streams
+from coembed.numerics.random import Streams
 
 SHAPE = (1, 16, 16)
 

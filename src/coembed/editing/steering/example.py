@@ -9,7 +9,8 @@ from coembed.errors import ConfigError, ModelError
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.nn import eval_mode
 from coembed.numerics.pull import Pull
-from coembed.numerics.random import Sampler, Streams
+from coembed.models.base import Sampler
+from coembed.numerics.random import Streams
 
 
 def latent_model(model: Sampler) -> CDVAE:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coembed.data.rows import spread
 from coembed.errors import ModelError
+from coembed.models.base import Trainable
 from coembed.models.cdvae.conditional import ConditionalField
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition
@@ -28,7 +29,7 @@ from coembed.models.nn import eval_mode
 START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
 
-class CDVAE(CoEmbedding):
+class CDVAE(CoEmbedding, Trainable):
     """P(field | condition) from scattered pairs.
 
     Args:

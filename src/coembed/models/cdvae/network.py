@@ -134,6 +134,11 @@ class CoEmbedding(Scaled):
         condition, tie = self._condition_noise_size, self.tie.noise_size
         return Noise(*noise.split([condition, tie, noise.shape[-1] - condition - tie], -1))
 
+    @property
+    def temperature_layers(self) -> int:
+        """Layers of field latents, each of which has a temperature of its own."""
+        return self.field_ladder.layers
+
     def temperatures(self, temperature: float | list[float]) -> list[float]:
         """Scales of the noise, one per layer, top first, with the config's own.
 
