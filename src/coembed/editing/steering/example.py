@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError, ModelError
+from coembed.models.base import Sampler
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.nn import eval_mode
 from coembed.numerics.pull import Pull
-from coembed.models.base import Sampler
 from coembed.numerics.random import Streams
 
 
