@@ -28,10 +28,11 @@ from coembed.data.store.store import open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import BEST_OF, Evaluation
+from coembed.models.base import Sampler
 from coembed.models.baselines.simple import SIMPLE
 from coembed.models.covering import Covering
 from coembed.models.pretrained import load_pretrained
-from coembed.numerics.random import Sampler, Streams
+from coembed.numerics.random import Streams
 from coembed.serialization import to_dict, write_bytes, write_json
 from coembed.training.batches import Subset
 
@@ -48,7 +49,7 @@ class Leading:
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """(n, batch, c, h, w)."""
-        return self.model.sample(condition, n, generator=generator, leading=self.leading)
+        return self.model.sample(condition, n, generator=generator, n_active_dims=self.leading)
 
 
 def main() -> None:

@@ -34,10 +34,11 @@ from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
+from coembed.models.base import Sampler
 from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import CALIBRATED, load_pretrained
-from coembed.numerics.random import Sampler, Streams
+from coembed.numerics.random import Streams
 from coembed.serialization import read_json, write_json
 
 UNCLIPPED = "linear-Gaussian, unclipped"

@@ -18,9 +18,10 @@ from torch import Tensor
 from coembed.data.pairs import TensorPairs
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.synthetic.worlds import World
+from coembed.models.base import Sampler
 from coembed.models.baselines.simple import SIMPLE
 from coembed.models.pretrained import from_pretrained
-from coembed.numerics.random import Sampler, Streams
+from coembed.numerics.random import Streams
 from coembed.serialization import read_json
 from coembed.training.config import TrainConfig
 from coembed.training.run import run_train

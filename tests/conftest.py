@@ -51,6 +51,10 @@ class Tiny(nn.Module):
         flat = self.levels[kind, 0][..., None] + temperature * self.scale * noise[..., 1:]
         return flat.reshape(n, len(condition), *self.config.field_shape).detach()
 
+    @property
+    def temperature_layers(self) -> int:
+        return 1
+
     def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
         return field.mean(dim=(-1, -2), keepdim=True).expand_as(field).clone()
 

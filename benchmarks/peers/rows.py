@@ -15,9 +15,9 @@ import torch
 
 from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
+from coembed.models.base import Sampler
 from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import load_pretrained
-from coembed.numerics.random import Sampler
 from coembed.serialization import read_json
 from coembed.training.batches import Subset
 from peers.peer import Peer

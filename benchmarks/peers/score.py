@@ -17,7 +17,7 @@ from coembed.data.rows import spread
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation
-from coembed.numerics.random import Sampler
+from coembed.models.base import Sampler
 from coembed.serialization import read_json, write_json
 from coembed.training.batches import Subset
 from peers.rows import Row, digest

@@ -18,9 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
+from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
-from coembed.models.trainable import Pairs
 from coembed.serialization import read_json, write_bytes, write_json
 from coembed.training.batches import Batches, fingerprint, named_generator
 from coembed.training.config import TrainConfig

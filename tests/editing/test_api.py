@@ -76,6 +76,8 @@ def model_for(task, tiny):
 class Same(torch.nn.Module):
     """Samples are the reconstruction."""
 
+    temperature_layers = 1
+
     def __init__(self, config):
         super().__init__()
         self.config = config

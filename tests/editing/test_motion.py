@@ -27,6 +27,7 @@ class Kinds:
     """Draw one of a few constant motions, with given chances, and a little noise."""
 
     config = SimpleNamespace(condition_shape=(3, *SIZE), field_shape=(2, *SIZE))
+    temperature_layers = 1
 
     def __init__(self, motions=((0.2, 0.0), (-0.1, 0.05), (0.0, 0.3)), chances=(0.6, 0.3, 0.1), noise=0.002):
         self.motions, self.chances, self.noise = torch.tensor(motions), np.cumsum(chances), noise

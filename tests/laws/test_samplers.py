@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from coembed.errors import CoEmbedError
+from coembed.models.base import Sampler
 from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.baselines.nearest import NearestNeighbours
 from coembed.models.baselines.presets import BASELINES
 from coembed.models.baselines.random_fields import RandomFields
 from coembed.models.pretrained import class_for
-from coembed.numerics.random import Sampler, Streams
+from coembed.numerics.random import Streams
 
 NEED_A_SOURCE = {"nearest-codes", "nearest-features"}
 

@@ -1,10 +1,8 @@
 import pytest
 import torch
-from toy_models import linear
+from toy_models import conditions, linear
 
 from coembed.errors import ConfigError, ModelError
-from coembed.models.cdvae.given import top
-from coembed.models.cdvae.tie import TieContext
 from coembed.numerics.distributions import Gaussian, Mixture
 from coembed.numerics.pull import Pull
 
@@ -73,4 +71,4 @@ def test_a_closeness_outside_its_range_is_named():
 def test_a_flow_says_that_its_draws_cannot_be_steered():
     model = linear("top", kind="flow")
     with pytest.raises(ModelError, match="got a flow, expected a gaussian or a mixture"):
-        top(model, TieContext([torch.zeros(1, 3)], None))
+        model.top(model.encode(conditions(1)))

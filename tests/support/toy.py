@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from coembed.models.base import Trainable
 from coembed.numerics.random import Streams
 from coembed.training import checkpoint
 from coembed.training.checkpoint import write_tensors
@@ -28,7 +29,7 @@ class ToyConfig:
     dropout: float = 0.1
 
 
-class Toy(nn.Module):
+class Toy(Trainable):
     """A one-layer conditional VAE on flattened 4 x 4 fields."""
 
     def __init__(self, config: ToyConfig):

@@ -21,8 +21,8 @@ from coembed.evaluation.export import likelihood_table, write_csv, write_latex
 from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
 from coembed.evaluation.results import Evaluation, difference, linearised, ratio, summaries
 from coembed.evaluation.tables import more_table, rich_table, table_rows
+from coembed.models.base import Sampler
 from coembed.models.baselines.simple import NEAREST, fit_simple
-from coembed.numerics.random import Sampler
 from coembed.serialization import to_dict
 
 _SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all

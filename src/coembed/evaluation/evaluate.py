@@ -14,7 +14,8 @@ from coembed.errors import ConfigError, DataError
 from coembed.evaluation import extended, metrics
 from coembed.evaluation import reliability as calibration
 from coembed.evaluation.results import BEST_OF, LEVELS, SCALES, Evaluation
-from coembed.numerics.random import Sampler, Streams
+from coembed.models.base import Sampler
+from coembed.numerics.random import Streams
 
 _BATCH_VALUES = 16 << 20  # values of samples in memory at a time: 64 MiB in float32
 

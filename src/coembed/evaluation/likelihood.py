@@ -15,7 +15,6 @@ reported value bounds theirs from above: the evidence bound (``elbo``) and the t
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.results import Estimate
+from coembed.models.base import DensityBound, DensityModel
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
@@ -97,9 +97,7 @@ class Likelihood:
 
 def has_density(model: object) -> bool:
     """Whether ``likelihood`` knows how to ask this model for a density."""
-    return isinstance(model, CDVAE) or any(
-        callable(getattr(model, n, None)) for n in ("log_conditional", "log_prob")
-    )
+    return isinstance(model, DensityBound | DensityModel)
 
 
 def likelihood(
@@ -242,23 +240,22 @@ def _bounds_of(model: object, name: str, joint: bool, particles: int, tie_share:
         return importance, False
     if joint:
         raise ConfigError(f"{name}: is a {type(model).__name__}, which has no joint density; use 'conditional'")
-    own = getattr(model, "log_conditional", None)
-    if callable(own):
+    if isinstance(model, DensityBound):
 
         def bounded(condition: Tensor, field: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 return tuple(  # type: ignore[return-value]
-                    own(condition, field, particles=k, generator=_seeded(streams)) for k in (1, particles)
+                    model.log_conditional(condition, field, particles=k, generator=_seeded(streams))
+                    for k in (1, particles)
                 )
 
         return bounded, False
-    density = getattr(model, "log_prob", None)
-    if callable(density) and len(inspect.signature(density).parameters) >= 2:
+    if isinstance(model, DensityModel):
 
         def exactly(condition: Tensor, field: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
             del streams
             with torch.no_grad():
-                found: Tensor = density(condition, field)  # type: ignore[assignment]
+                found = model.log_prob(condition, field)
             return found, found
 
         return exactly, True

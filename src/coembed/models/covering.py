@@ -21,7 +21,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from coembed.errors import ModelError
-from coembed.numerics.random import Sampler, Streams
+from coembed.models.base import Sampler
+from coembed.numerics.random import Streams
 
 _DRAWS = 20  # for every field that is to cover
 _LEAST_DRAWS = 200

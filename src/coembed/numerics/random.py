@@ -1,4 +1,4 @@
-r"""The contract every sampler meets, and the random streams that make its samples reproducible.
+"""Random streams that make samples reproducible.
 
 Sample k of photo i depends on (seed, i, k) alone: not on how photos are batched, how samples are
 chunked, or how many are drawn. Each photo owns one random stream; each sample consumes one row of it.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -77,21 +76,3 @@ class Streams:
 def _generator(seed: int, index: int) -> torch.Generator:
     digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """Anything that draws fields for conditions: CDVAE, every baseline, a model from outside."""
-
-    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """Draw n fields per condition, in natural units.
-
-        Args:
-            condition: (batch, channels, height, width), natural units.
-            n: samples per condition; the sample axis stays even for n = 1.
-            generator: streams, or what ``Streams.of`` turns into streams.
-
-        Returns:
-            (n, batch, channels, height, width).
-        """
-        ...

@@ -7,9 +7,9 @@ import hashlib
 import torch
 from torch import Tensor
 
+from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.errors import DataError
-from coembed.models.trainable import Pairs
 
 HELD_BYTES = 2 << 30  # pairs up to this size are held in memory, larger ones are read row by row
 _CHUNK = 4096

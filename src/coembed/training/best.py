@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from coembed.models.trainable import Trainable
+from coembed.models.base import Trainable
 from coembed.training.checkpoint import State
 
 MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError, TrainingError
-from coembed.models.trainable import Trainable
+from coembed.models.base import Trainable
 from coembed.serialization import from_dict, read_json, to_dict, write_bytes, write_json
 
 FORMAT, VERSION = "coembed-checkpoint", 1

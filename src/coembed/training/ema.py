@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from coembed.models.trainable import Trainable
+from coembed.models.base import Trainable
 
 RAMP = 0.05  # the half-life never passes this fraction of the images seen: the start is soon forgotten
 

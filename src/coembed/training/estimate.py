@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from coembed.models.trainable import Trainable
+from coembed.models.base import Trainable
 from coembed.serialization import to_dict
 from coembed.training.batches import Batches, named_generator
 from coembed.training.config import TrainConfig

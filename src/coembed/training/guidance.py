@@ -16,12 +16,12 @@ from coembed.data.similarity.features import Block, groups_of, mirrored_layout
 from coembed.data.similarity.prepared import store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import TrainingError
+from coembed.models.base import Latents
 from coembed.serialization import write_bytes
 from coembed.training.contrast import contrast
 from coembed.training.guidance_config import GuidanceConfig
 
 FILE = "guidance.safetensors"
-Codes = tuple[list[Tensor], list[Tensor]]
 
 
 class Guide:
@@ -34,7 +34,7 @@ class Guide:
             field's; by default 1.
     """
 
-    def __init__(self, config: GuidanceConfig, targets: Targets, scales: Codes | None = None):
+    def __init__(self, config: GuidanceConfig, targets: Targets, scales: Latents | None = None):
         self.config = config
         self._tables: dict[str, Tensor] = {
             "condition": torch.from_numpy(targets.condition),
@@ -52,7 +52,7 @@ class Guide:
         self._scales = {name: [s.to(device) for s in scales] for name, scales in self._scales.items()}
         return self
 
-    def at(self, progress: float, rows: Tensor, mirrored: Tensor | None) -> Callable[[Codes], Tensor]:
+    def at(self, progress: float, rows: Tensor, mirrored: Tensor | None) -> Callable[[Latents], Tensor]:
         """The guidance term of one step, as a function of the codes' posterior means.
 
         Args:
@@ -68,7 +68,7 @@ class Guide:
         measure = self.contrast if self.config.form == "contrastive" else self.distance
         sides = [s for s in ("condition", "field") if self.config.sides in ("both", s)]
 
-        def term(codes: Codes) -> Tensor:
+        def term(codes: Latents) -> Tensor:
             total = torch.zeros(len(rows), device=codes[0][0].device)
             if strength == 0:
                 return total
@@ -112,7 +112,7 @@ class Guide:
         write_bytes(run / FILE, safetensors.torch.save(tables))
 
     @classmethod
-    def load(cls, run: Path, config: GuidanceConfig, count: int, scales: Codes | None = None) -> Guide:
+    def load(cls, run: Path, config: GuidanceConfig, count: int, scales: Latents | None = None) -> Guide:
         """The guide a run began with.
 
         Raises:
@@ -144,7 +144,7 @@ def allocate(widths: Sequence[int], components: int, layers: str) -> list[int]:
 
 
 def store_guide(
-    store: PairStore, rows: np.ndarray, config: GuidanceConfig, *, flips: bool, scales: Codes | None = None
+    store: PairStore, rows: np.ndarray, config: GuidanceConfig, *, flips: bool, scales: Latents | None = None
 ) -> Guide:
     """The guide for some rows of a store: those that are trained on.
 

@@ -10,19 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coembed.models.trainable import Pairs, Trainable
+from coembed.data.pairs import Pairs
+from coembed.models.base import Range, Sampler
 from coembed.numerics.random import Streams
 from coembed.serialization import write_bytes
 
 ROWS, SAMPLES, GAP, TILE = 8, 6, 2, 64
 
-Range = tuple[float, float]
-
 
 @torch.no_grad()
 def picture(
     path: Path,
-    model: Trainable,
+    model: Sampler,
     pairs: Pairs,
     *,
     seed: int,

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from coembed.data.names import groups_of
+from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
+from coembed.models.base import ClosedForm, Guided, Scored
 from coembed.models.registry import preset_config
-from coembed.models.trainable import Pairs
 from coembed.serialization import from_dict, to_dict
 from coembed.training.batches import Subset
 from coembed.training.config import TrainConfig
@@ -58,17 +59,17 @@ def run_train(config: TrainConfig) -> Path:
     model_config, reasons = resolve_model(config, store, train)
     for reason in reasons:
         print(f"Fitted to the pairs: {reason}", file=sys.stdout if config.dry_run else sys.stderr, flush=True)
-    model_class = class_for(model_config)
+    model_class: Any = class_for(model_config)
 
     def save(trained: Any, folder: Path) -> None:
         save_pretrained(trained, folder, task=index.task, card=None)
 
     ranges = ((index.condition.low, index.condition.high), (index.field.low, index.field.high))
-    if hasattr(model_class, "fit"):
+    if issubclass(model_class, ClosedForm):
         return fit_at_once(
             model_class, model_config, train, validation, config, save=save, task=index.task, ranges=ranges
         )
-    if config.scores.fraction and not hasattr(model_class, "scored_draws"):
+    if config.scores.fraction and not issubclass(model_class, Scored):
         raise ConfigError(
             f"scores.fraction: got {config.scores.fraction}, but no score can teach preset {config.preset!r}"
         )
@@ -93,7 +94,7 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
     """The guide that the options ask for: made from the pairs, or as the resumed run made it."""
     if config.guidance.weight == 0 or config.dry_run:
         return None
-    if not hasattr(model, "loss_and_codes"):
+    if not isinstance(model, Guided):
         raise ConfigError(
             f"guidance.weight: got {config.guidance.weight}, but preset {config.preset!r} has no codes to guide"
         )

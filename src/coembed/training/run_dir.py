@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from coembed.data.pairs import Pairs
 from coembed.errors import TrainingError
-from coembed.models.trainable import Pairs
 from coembed.serialization import from_dict, to_dict, write_json
 from coembed.training import checkpoint
 from coembed.training.batches import fingerprint

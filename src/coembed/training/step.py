@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.models.trainable import Codes, Guided, Scored, Trainable
+from coembed.models.base import Guided, Latents, Scored, Trainable
 from coembed.numerics.scoring_rules import pooled_energy_score
 from coembed.training.config import TrainConfig
 from coembed.training.precision import bfloat16_gain
@@ -61,7 +61,7 @@ def train_step(
     generator: torch.Generator,
     warmup: float,
     learning_rate: float,
-    guidance: Callable[[Codes], Tensor] | None = None,
+    guidance: Callable[[Latents], Tensor] | None = None,
     scores: ScoreConfig | None = None,
 ) -> Outcome:
     """Make one step, or none: a loss or gradient that is not finite changes no weight and no moment.
@@ -100,7 +100,7 @@ def loss_parts(
     field: Tensor,
     generator: torch.Generator,
     warmup: float,
-    guidance: Callable[[Codes], Tensor] | None = None,
+    guidance: Callable[[Latents], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The model's loss, with its own contract checked once here: a "total" and one value per pair.
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.errors import TrainingError
-from coembed.models.trainable import Pairs, Trainable
+from coembed.models.base import Trainable
 from coembed.serialization import to_dict
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.evaluation.metrics import multiscale_energy_score
 from coembed.evaluation.results import SCALES
-from coembed.models.trainable import Pairs, Trainable
+from coembed.models.base import Trainable
 from coembed.numerics.random import Streams
 from coembed.training.config import TrainConfig
 from coembed.training.step import autocast

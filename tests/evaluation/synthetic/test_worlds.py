@@ -9,7 +9,8 @@ import torch
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.synthetic.scores import energy_distance, mode_scores, score_world, sliced_wasserstein
 from coembed.evaluation.synthetic.worlds import WORLDS, Modes, Regions, Shading, Sprites
-from coembed.numerics.random import Sampler, Streams
+from coembed.models.base import Sampler
+from coembed.numerics.random import Streams
 
 
 @pytest.fixture(params=WORLDS)

@@ -216,9 +216,9 @@ def test_draws_that_vary_in_leading_dimensions_alone_span_no_more_than_those():
     torch.nn.init.constant_(model.tie.logits.bias, 0)
     with torch.no_grad():
         model.tie.logits.bias[0] = 50.0  # one component: what varies is its noise
-    drawn = model.sample(condition[:1], 40, generator=0, leading=3)[:, 0].flatten(1)
+    drawn = model.sample(condition[:1], 40, generator=0, n_active_dims=3)[:, 0].flatten(1)
     full = model.sample(condition[:1], 40, generator=0)[:, 0].flatten(1)
     assert torch.linalg.matrix_rank(drawn - drawn.mean(0), rtol=1e-3) == 3
     assert torch.linalg.matrix_rank(full - full.mean(0), rtol=1e-3) > 10
-    with pytest.raises(ModelError, match="leading"):
-        model.sample(condition[:1], 2, generator=0, leading=-1)
+    with pytest.raises(ModelError, match="n_active_dims"):
+        model.sample(condition[:1], 2, generator=0, n_active_dims=-1)

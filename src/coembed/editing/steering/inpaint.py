@@ -7,7 +7,8 @@ distribution does not depend on the code above; where it does (a U-Net refines t
 evaluated anew at the moved code, a few times. Other towers: ``coembed.editing.steering.optimize``.
 
 What is inferred is inferred with the model as it was learned, in all dimensions and at temperature 1, whatever
-``temperature`` and ``leading`` say of the draws: those narrow the draws, and a hint can still move everything.
+``temperature`` and ``n_active_dims`` say of the draws: those narrow the draws, and a hint can still move
+everything.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.editing.steering.example import pull_of, sample_near
+from coembed.editing.steering.example import latent_model, pull_of, sample_near
 from coembed.editing.steering.optimize import search
 from coembed.editing.steering.posterior import Posterior, is_linear
-from coembed.errors import ConfigError, DataError, ModelError
-from coembed.models.cdvae.given import Given, draw_codes, evaluation
+from coembed.errors import ConfigError, DataError
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
+from coembed.models.nn import eval_mode
 from coembed.numerics.pull import Pull
 from coembed.numerics.random import Streams
 
@@ -92,7 +94,7 @@ def sample_hint(
     closeness: float = 0.0,
     dims: int | None = None,
     temperature: float | list[float] = 1.0,
-    leading: int | None = None,
+    n_active_dims: int | None = None,
 ) -> Tensor:
     """Draw n fields a condition that agree with a hint, and go on from it as the model has learned.
 
@@ -104,7 +106,7 @@ def sample_hint(
         condition: (batch, c, h, w), natural units.
         n: samples per condition.
         hint: of the same batch.
-        generator, temperature, leading: as for ``CDVAE.sample``.
+        generator, temperature, n_active_dims: as for ``CDVAE.sample``.
         target, closeness, dims: a pull on the top code besides, as for ``sample_near``.
 
     Returns:
@@ -114,20 +116,19 @@ def sample_hint(
         ConfigError, DataError: options outside their range, or a hint of another shape.
         ModelError: a model without codes, or what ``CDVAE.sample`` refuses.
     """
-    with evaluation(model):
-        given = Given.of(model, condition)
-        wanted = (len(given), *model.config.field_shape)
+    with eval_mode(latent_model(model)), torch.no_grad():
+        enc = model.encode(condition)
+        wanted = (len(enc), *model.config.field_shape)
         if tuple(hint.field.shape) != wanted:
             raise DataError(f"the hint's field has shape {tuple(hint.field.shape)}, expected {wanted}")
-        if n < 1:
-            raise ModelError(f"n: got {n}, expected at least 1")
         if not bool(hint.covered.any()):
-            return _without(model, condition, n, target, closeness, dims, generator, temperature, leading)
-        pull = None if target is None else pull_of(model, target, closeness, dims, len(given))
-        temperatures, streams = model._temperatures(temperature), Streams.of(generator, len(given))
-        held, parts = _Held(given, hint, pull, temperatures), []
-        for count in given.chunks(n):
-            noise = given.noise(streams, count, leading)
+            return _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims)
+        pull = None if target is None else pull_of(model, target, closeness, dims, len(enc))
+        pull = None if closeness == 0 else pull
+        temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
+        held, parts = _Held(model, enc, hint, pull, temperatures), []
+        for count in enc.chunks(n):
+            noise = model.noise(streams, count, n_active_dims)
             parts.append(held.draw(noise).view(count, *wanted))
         return torch.cat(parts)
 
@@ -135,10 +136,11 @@ def sample_hint(
 class _Held:
     """Draws of a batch of conditions that agree with a hint."""
 
-    def __init__(self, given: Given, hint: Hint, pull: Pull | None, temperatures: list[float]):
-        model = given.model
-        self.given, self.pull, self.temperatures = given, pull, temperatures
-        self.values = torch.where(hint.covered, model._standardise(hint.field.nan_to_num(), "field"), 0)
+    def __init__(
+        self, model: CDVAE, enc: EncodedCondition, hint: Hint, pull: Pull | None, temperatures: list[float]
+    ):
+        self.model, self.enc, self.pull, self.temperatures = model, enc, pull, temperatures
+        self.values = torch.where(hint.covered, model.standardise_field(hint.field.nan_to_num()), 0)
         self.covered, self.variance, self.doubt = hint.covered, hint.variance, hint.doubt
         self.posteriors = None
         if is_linear(model):
@@ -147,38 +149,39 @@ class _Held:
             self.pixels = pixels.expand_as(self.values)
             noise = self.pixels + self.variance
             self.posteriors = [
-                Posterior.of(given, row, self.values[row], self.covered[row], noise[row], pull)
-                for row in range(len(given))
+                Posterior.of(model, enc, row, self.values[row], self.covered[row], noise[row], pull)
+                for row in range(len(enc))
             ]
 
     def draw(self, noise: Tensor) -> Tensor:
         """Fields (rows, c, h, w), natural units, a row a row of noise."""
-        given, batch = self.given, len(self.given)
-        index = given.index(len(noise) // batch)
-        errors = torch.stack([_errors(row, given.model.config.field_size) for row in noise])
-        errors = self.temperatures[-1] * errors.view(-1, *given.model.config.field_shape)
+        model, enc = self.model, self.enc
+        index = enc.index(len(noise) // len(enc))
+        errors = torch.stack([_errors(row, model.config.field_size) for row in noise])
+        errors = self.temperatures[-1] * errors.view(-1, *model.config.field_shape)
         if self.posteriors is None:
             values, covered, variance = (t[index] for t in (self.values, self.covered, self.variance))
+            pulled = None if self.pull is None else self.pull.rows(index)
             wanted = (values, covered, variance, self.doubt)
-            fields, gain = search(given, index, noise, *wanted, errors, self.pull, self.temperatures)
+            fields, gain = search(model, enc[index], noise, *wanted, errors, pulled, self.temperatures)
         else:
             codes = self._codes(index, noise, errors)
-            fields = given.standardised(codes, index, given.parts(noise)[2], self.temperatures[-1])
+            fields = model.decode(codes, enc[index], model.split_noise(noise).pixels, self.temperatures[-1])
             gain = (self.pixels / (self.pixels + self.variance))[index]
         # What is left of the pixels' own noise, given the codes and what is held: with no tolerance all of it.
         held = torch.lerp(fields, self.values[index], gain.to(fields.dtype))
-        return given.natural(torch.where(self.covered[index], held, fields))
+        return model.to_natural(torch.where(self.covered[index], held, fields))
 
     def _codes(self, index: Tensor, noise: Tensor, errors: Tensor) -> list[Tensor]:
         assert self.posteriors is not None
-        for_tie = self.given.parts(noise)[1]
-        codes = [noise.new_zeros(len(noise), *shape) for shape in self.given.model.tie.shapes]
+        for_tie = self.model.split_noise(noise).tie
+        codes = [noise.new_zeros(len(noise), *shape) for shape in self.model.tie.shapes]
         for row, posterior in enumerate(self.posteriors):
             own = index == row
             if posterior is None:
-                pull = None if self.pull is None else self.pull.rows(index[own])
-                context = self.given.context(index[own])
-                found = draw_codes(self.given.model, context, for_tie[own], self.temperatures, pull)
+                enc = self.enc[index[own]]
+                top = None if self.pull is None else self.pull.rows(index[own]).on(self.model.top(enc))
+                found = self.model.sample_latents(enc, for_tie[own], self.temperatures, top)
             else:
                 found = posterior.draw(for_tie[own], errors[own], self.temperatures)
             for code, part in zip(codes, found, strict=True):
@@ -197,10 +200,12 @@ def _errors(noise: Tensor, size: int) -> Tensor:
     return torch.randn(size, generator=generator).to(noise.device)
 
 
-def _without(model, condition, n, target, closeness, dims, generator, temperature, leading) -> Tensor:
+def _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims) -> Tensor:
     """Nothing is held: plain samples, or those near the target."""
     if target is None:
-        return model.sample(condition, n, generator=generator, temperature=temperature, leading=leading)
+        return model.sample(
+            condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
+        )
     return sample_near(
         model,
         condition,
@@ -210,5 +215,5 @@ def _without(model, condition, n, target, closeness, dims, generator, temperatur
         generator=generator,
         dims=dims,
         temperature=temperature,
-        leading=leading,
+        n_active_dims=n_active_dims,
     )

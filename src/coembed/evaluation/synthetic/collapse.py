@@ -17,7 +17,6 @@ from coembed.evaluation.likelihood import estimate
 from coembed.evaluation.results import Estimate
 from coembed.evaluation.synthetic.scores import nearest_modes
 from coembed.evaluation.synthetic.worlds import World
-from coembed.models.cdvae.codes import draw_field_codes, encode_fields
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
 
@@ -61,8 +60,8 @@ def code_collapse(
             one = condition[i : i + 1]
             fields = world.sample(one, samples, generator=Streams((1 << 33) + seed, [i]))[:, 0]
             repeated = one.expand(samples, -1, -1, -1)
-            true = encode_fields(model, repeated, fields, generator=generator)
-            drawn = draw_field_codes(model, repeated, generator=generator)
+            true = model.sample_posterior(repeated, fields, generator=generator)
+            drawn = model.sample_prior(repeated, generator=generator)
             labels = _labels(world, one, fields)
             for prefix, a, b in (("", torch.cat(true, 1), torch.cat(drawn, 1)), ("top_", true[0], drawn[0])):
                 for key, value in _compared(a.double(), b.double(), labels).items():

@@ -14,7 +14,8 @@ from coembed.errors import ConfigError
 from coembed.evaluation.likelihood import estimate, has_density, likelihood
 from coembed.evaluation.results import Estimate
 from coembed.evaluation.synthetic.worlds import Modes, World
-from coembed.numerics.random import Sampler, Streams
+from coembed.models.base import Sampler
+from coembed.numerics.random import Streams
 
 ON_MODE = 2.5  # a part is on a mode if its error is within so many times the truth's own
 _PROJECTIONS = 64

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
+from coembed.models.base import Trainable
 from coembed.models.baselines.scaling import Scaling, check_layer
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 from coembed.numerics.random import Streams
@@ -73,7 +74,7 @@ class CVAEConfig:
             raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 
 
-class CVAE(nn.Module):
+class CVAE(Trainable):
     """P(field | condition) by one code per photo; a sampler, and trainable.
 
     Args:

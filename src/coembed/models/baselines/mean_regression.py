@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from coembed.data.rows import spread
 from coembed.errors import ModelError
+from coembed.models.base import Trainable
 from coembed.models.baselines.scaling import Scaling, check_layer
 from coembed.models.cdvae.config import RegressionConfig
 from coembed.models.cdvae.model import START_ROWS
@@ -37,7 +38,7 @@ class MeanConfig:
     clip: tuple[float, float] | None = None
 
 
-class MeanRegression(nn.Module):
+class MeanRegression(Trainable):
     """A deterministic sampler: all n samples are the predicted mean."""
 
     def __init__(self, config: MeanConfig):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from coembed.data.pairs import Pairs
+from coembed.models.base import Sampler
 from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.baselines.nearest import NearestNeighbours
 from coembed.models.baselines.random_fields import RandomFields
-from coembed.numerics.random import Sampler
 
 NEAREST = "nearest neighbours"
 SIMPLE: dict[str, Callable[[Pairs | tuple[Tensor, Tensor]], Sampler]] = {

@@ -2,8 +2,9 @@ r"""A variational auto-encoder with ladder inference [Sonderby 2016], paper sec.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,10 @@ from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.towers import FullyConnectedTower, LinearTower
 from coembed.models.cdvae.towers_conv import ConvolutionalTower, Path
 from coembed.numerics.distributions import Gaussian, bounded_log_var
+from coembed.numerics.random import Streams
 
-Noise = Callable[[tuple[int, ...]], Tensor]
-"""Gives standard normal noise of a shape; what it draws from is the caller's business."""
+NoiseSource = Callable[[tuple[int, ...]], Tensor]
+"""Gives standard normals of a shape (batch, ...)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class LadderVAE(nn.Module):
     def infer(
         self,
         x: Tensor,
-        noise: Noise | None,
+        noise: NoiseSource | None,
         *,
         at: list[Tensor] | None = None,
         seen: list[Tensor] | None = None,
@@ -103,7 +105,7 @@ class LadderVAE(nn.Module):
             x: (batch, c, h, w), standardised.
             noise: gives standard normals; None takes the means.
             at: codes from elsewhere, to be judged in place of codes drawn here.
-            seen: what the tower sees of the condition of x (``CDVAE._look``).
+            seen: what the tower sees of the condition of x (``EncodedCondition.context_maps``).
         """
         if isinstance(self.tower, ConvolutionalTower):
             return self._descend(self.tower, x, noise, at, seen)
@@ -131,7 +133,7 @@ class LadderVAE(nn.Module):
         self,
         tower: ConvolutionalTower,
         x: Tensor,
-        noise: Noise | None,
+        noise: NoiseSource | None,
         at: list[Tensor] | None,
         seen: list[Tensor] | None,
     ) -> Inference:
@@ -187,8 +189,16 @@ def build_tower(
     return {"fc": FullyConnectedTower, "linear": LinearTower}[config.tower](config, shape)
 
 
-def _total(terms) -> Tensor:
-    total = 0.0
-    for term in terms:
-        total = total + term
-    return total  # type: ignore[return-value]
+def noise_source(generator: torch.Generator | Streams, device: torch.device) -> NoiseSource:
+    """Standard normals of any shape (batch, ...); from ``Streams``, row i is from stream i."""
+
+    def normal(shape: tuple[int, ...]) -> Tensor:
+        if isinstance(generator, Streams):
+            return generator.normal(1, math.prod(shape[1:]))[0].view(shape).to(device)
+        return torch.randn(*shape, generator=generator, device=generator.device).to(device)
+
+    return normal
+
+
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, terms)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from coembed.models.cdvae.towers import full_precision, principal_components
+from coembed.models.cdvae.towers import principal_components
+from coembed.models.nn import full_precision
 from coembed.numerics.mixture_of_regressions import fit_experts, grouped
 
 _INPUTS = 128  # principal components of the condition that a regression reads, at most

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from coembed.models.cdvae.config import RegressionConfig
 from coembed.models.cdvae.patch_features import Patches
-from coembed.models.cdvae.towers import full_precision, principal_components
-from coembed.models.unet import UNet
+from coembed.models.cdvae.towers import principal_components
+from coembed.models.nn import UNet, full_precision
 from coembed.numerics.ridge import Moments, reduced
 
 _ROWS = 4096

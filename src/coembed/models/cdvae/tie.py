@@ -4,55 +4,22 @@ Every tie answers the same four questions, whatever its family:
 
 * ``rate``: E_q[log q(zg) - log p(zg | zc)] (and what the tie adds to the rate of zc), one value an example;
 * ``log_prob``: log p(zg | zc), normalised, of given codes: the model as it is sampled;
-* ``draw``: codes of the field, from noise handed in;
-* ``noise_size``: how many numbers per draw uses.
+* ``sample``: latents of the field, from noise handed in;
+* ``noise_size``: how many numbers a sample uses.
 
 Codes are lists, coarse to fine; each is flattened where a tie needs vectors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import Inference, LadderVAE
 from coembed.models.cdvae.towers_conv import Path
 from coembed.numerics.distributions import Gaussian, Mixture
-
-
-@dataclass(frozen=True)
-class TieContext:
-    """What a tie may read of the condition: codes coarse to fine, and the regression's features and mean.
-
-    ``condition`` and ``mean`` are standardised maps (batch, c, h, w); ``seen`` are the maps that the field's
-    ladder sees of the condition, coarse to fine.
-    """
-
-    codes: list[Tensor]
-    features: Tensor | None = None
-    condition: Tensor | None = None
-    mean: Tensor | None = None
-    seen: list[Tensor] | None = None
-
-    def flat(self) -> Tensor:
-        """Everything in one vector, (batch, size)."""
-        parts = [c.flatten(1) for c in self.codes]
-        return torch.cat(parts if self.features is None else [*parts, self.features], -1)
-
-    def rows(self, index: Tensor) -> TieContext:
-        """The context of other examples, chosen and repeated by ``index``."""
-        pick = lambda t: None if t is None else t[index]  # noqa: E731
-        codes = [c[index] for c in self.codes]
-        seen = seen_rows(self.seen, index)
-        return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean), seen)
-
-
-def seen_rows(seen: list[Tensor] | None, index: Tensor) -> list[Tensor] | None:
-    """What is seen of other examples, chosen and repeated by ``index``; None where nothing is seen."""
-    return None if seen is None else [maps[index] for maps in seen]
 
 
 class Tie(nn.Module):
@@ -71,33 +38,38 @@ class Tie(nn.Module):
         return self.config.kind == "none" or self.config.layers == "top"
 
     @property
+    def is_joint(self) -> bool:
+        """One mixture holds the latents of every layer."""
+        return False
+
+    @property
     def noise_size(self) -> int:
         """Standard normals a draw uses: one per code dimension, and one that picks a mixture component."""
         return sum(self.sizes) + 1
 
     def conditional(
-        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
+        self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition
     ) -> Gaussian | Mixture:
         """p(zg_layer | zg above, zc); ``ladder`` is the field's, whose own prior it may start from."""
-        return self._own(layer, ladder, above, context)
+        return self._own(layer, ladder, above, enc)
 
-    def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
-        like = context.codes[0].new_zeros(len(context.codes[0]), *self.shapes[layer])
-        return ladder.prior(layer, above, like=like, seen=context.seen)
+    def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition) -> Gaussian:
+        like = enc.mean.new_zeros(len(enc), *self.shapes[layer])
+        return ladder.prior(layer, above, like=like, seen=enc.context_maps)
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, field: Inference, condition: Inference, ladder: LadderVAE, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
         """``(rate, tie)`` in nats, each (batch,): their sum is E_q[log q(zg) - log p(zg | zc)]."""
-        del condition, ladder, context
+        del condition, ladder, enc
         total = sum(field.kl())
         return total, torch.zeros_like(total)  # type: ignore[return-value, arg-type]
 
-    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, context: TieContext) -> Tensor:
+    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, enc: EncodedCondition) -> Tensor:
         """log p(zg | zc) of the model as sampled, (batch,)."""
         total = torch.zeros(len(codes[0]), device=codes[0].device)
         for i, code in enumerate(codes):
-            found = self.conditional(i, ladder, codes[:i], context)
+            found = self.conditional(i, ladder, codes[:i], enc)
             total = total + found.log_prob(code.flatten(1) if isinstance(found, Mixture) else code)
         return total
 
@@ -105,16 +77,36 @@ class Tie(nn.Module):
         """log p(zc) of the joint, (batch,)."""
         return condition.log_prior()
 
-    def draw(
-        self, ladder: LadderVAE, context: TieContext, noise: Tensor, temperatures: list[float]
+    def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
+        """p(top latent | zc), of all latents at once where one mixture joins them, in closed form.
+
+        Raises:
+            ModelError: a tie that has no closed form.
+        """
+        return self.conditional(0, ladder, [], enc)
+
+    def sample(
+        self,
+        ladder: LadderVAE,
+        enc: EncodedCondition,
+        noise: Tensor,
+        temperatures: list[float],
+        top: Gaussian | Mixture | None = None,
     ) -> list[Tensor]:
-        """Field codes, coarse to fine, from ``noise`` (batch, noise_size)."""
+        """Latents of fields, coarse to fine, from ``noise`` (batch, noise_size).
+
+        Args:
+            ladder: the field's.
+            enc: conditions with latents, one per row.
+            noise: standard normals; the first picks a mixture's component.
+            temperatures: scale of the noise of every layer, top first.
+            top: sampled in place of what the tie says of the top latent.
+        """
         uniform = torch.special.ndtr(noise[:, 0])
-        parts = noise[:, 1:].split(self.sizes, -1)
         codes = Path()
-        for i, part in enumerate(parts):
+        for i, part in enumerate(noise[:, 1:].split(self.sizes, -1)):
             part = part.view(-1, *self.shapes[i])
-            found = self.conditional(i, ladder, codes, context)
+            found = top if top is not None and i == 0 else self.conditional(i, ladder, codes, enc)
             if isinstance(found, Mixture):
                 code = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
             else:

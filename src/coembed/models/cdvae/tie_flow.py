@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from coembed.errors import ModelError
 from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
-from coembed.models.cdvae.tie import TieContext
 from coembed.models.cdvae.tie_mixture import MixtureTie
 from coembed.numerics.distributions import Mixture
 
@@ -51,8 +52,12 @@ class FlowTie(MixtureTie):
         super().__init__(config, condition, field, feature_size)
         self.couplings = Couplings(self.dim, config.hidden, config.couplings, config.hidden // 2)
 
-    def _mixture(self, h: Tensor, context: TieContext) -> Flowed:
-        base = super()._mixture(h, context)
+    def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Mixture:
+        """Raise ModelError: what steers samples is closed form for Gaussians and their mixtures alone."""
+        raise ModelError("tie: got a flow, expected a gaussian or a mixture, whose draws can be steered")
+
+    def _mixture(self, h: Tensor, enc: EncodedCondition) -> Flowed:
+        base = super()._mixture(h, enc)
         return Flowed(base.logits, base.mean, base.log_var, self.couplings, h)
 
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.tie import Tie, TieContext
+from coembed.models.cdvae.tie import Tie
 from coembed.models.cdvae.tie_flow import FlowTie
 from coembed.models.cdvae.tie_mixture import MixtureTie
 from coembed.numerics.distributions import LOG_2PI, Gaussian
 
-__all__ = ["FlowTie", "GaussianTie", "MixtureTie", "Tie", "TieContext", "build_tie"]
+__all__ = ["FlowTie", "GaussianTie", "MixtureTie", "Tie", "build_tie"]
 
 _LEAST_LOG_S = -12.0
 
@@ -48,15 +49,17 @@ class GaussianTie(Tie):
         # Bounded below: a tie that has become exact would have no way back.
         return torch.exp(_LEAST_LOG_S + nn.functional.softplus(log_s - _LEAST_LOG_S))
 
-    def conditional(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
+    def conditional(
+        self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition
+    ) -> Gaussian:
         """The prior and the tie's message on tied dimensions (``exact``: the product), the prior elsewhere."""
-        prior = self._own(layer, ladder, above, context)
-        return self._tied(layer, prior, context, exact=self.config.conditional == "exact")
+        prior = self._own(layer, ladder, above, enc)
+        return self._tied(layer, prior, enc, exact=self.config.conditional == "exact")
 
-    def _tied(self, layer: int, prior: Gaussian, context: TieContext, *, exact: bool) -> Gaussian:
+    def _tied(self, layer: int, prior: Gaussian, enc: EncodedCondition, *, exact: bool) -> Gaussian:
         if layer >= len(self.tied):
             return prior
-        zc, tied, shape = context.codes[layer].flatten(1), self.tied[layer], prior.mean.shape
+        zc, tied, shape = enc.latent(layer), self.tied[layer], prior.mean.shape
         own = Gaussian(prior.mean.flatten(1), prior.log_var.expand_as(prior.mean).flatten(1))
         if self.config.layers == "all":  # the paper's eq. 3 read literally: every layer's prior is N(0, I)
             own = Gaussian.standard(own.mean)
@@ -68,7 +71,7 @@ class GaussianTie(Tie):
         return Gaussian(mean.view(shape), log_var.view(shape))
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, field: Inference, condition: Inference, ladder: LadderVAE, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
         """KL to the ladder's priors, and the expected tie energy with its normaliser (eq. 4).
 
@@ -79,7 +82,7 @@ class GaussianTie(Tie):
             rate = torch.zeros(len(field.codes[0]), device=field.codes[0].device)
             for i, (q, p) in enumerate(zip(field.posteriors, field.priors, strict=True)):
                 # Also when samples are drawn by the paper's rule, the loss is the bound of the exact joint.
-                rate = rate + q.kl(self._tied(i, p, context, exact=True))
+                rate = rate + q.kl(self._tied(i, p, enc, exact=True))
             return rate, torch.zeros_like(rate)
         rate = sum(field.kl())
         tie = torch.zeros_like(rate)  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.tie import Tie, TieContext
-from coembed.models.unet import UNet
+from coembed.models.cdvae.tie import Tie
+from coembed.models.nn import UNet
 from coembed.numerics.distributions import Gaussian, Mixture, bounded_log_var
 from coembed.numerics.mixture_of_regressions import fit_experts, grouped
 
@@ -62,16 +63,21 @@ class MixtureTie(Tie):
             for i in range(1, len(self.sizes)):
                 self.lower.append(_LowerTie(seen + sum(self.sizes[:i]), self.sizes[i], config))
 
-    def mixture(self, context: TieContext) -> Mixture:
-        """p(zg | zc) over the tied codes, flat (eq. 6)."""
-        h = self.trunk(TieContext(context.codes[: self.inputs], context.features).flat())
-        return self._mixture(h, context)
+    @property
+    def is_joint(self) -> bool:
+        """One mixture holds the latents of every layer."""
+        return self.config.layers == "all"
 
-    def _mixture(self, h: Tensor, context: TieContext) -> Mixture:
+    def mixture(self, enc: EncodedCondition) -> Mixture:
+        """p(zg | zc) over the tied codes, flat (eq. 6)."""
+        h = self.trunk(enc.vector(self.inputs))
+        return self._mixture(h, enc)
+
+    def _mixture(self, h: Tensor, enc: EncodedCondition) -> Mixture:
         shape = (len(h), self.config.components, -1)
         mean = self.mean(h).view(shape).float()
         if self.experts is not None:
-            mean = mean + self.experts(TieContext(context.codes[: self.inputs]).flat()).view(shape).float()
+            mean = mean + self.experts(enc.vector(self.inputs, features=False)).view(shape).float()
         if not self.config.learn_sigma:
             return Mixture(
                 self.logits(h).float(), mean, mean.new_full((1, 1, 1), 2 * math.log(self.config.sigma))
@@ -81,29 +87,29 @@ class MixtureTie(Tie):
         return Mixture(self.logits(h).float(), mean, log_var + 2 * self.log_scale)
 
     def conditional(
-        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
+        self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition
     ) -> Gaussian | Mixture:
         """The mixture at the top; below it the ladder's prior (``top``) or a Gaussian of its own (``hier``)."""
         if layer == 0:
-            return self.mixture(context)
-        prior = self._own(layer, ladder, above, context)
+            return self.mixture(enc)
+        prior = self._own(layer, ladder, above, enc)
         if self.config.layers == "top":
             return prior
-        seen = [context.flat(), *(c.flatten(1) for c in above)]
+        seen = [enc.vector(), *(c.flatten(1) for c in above)]
         if self.refine is None:
             return self.lower[layer - 1](torch.cat(seen, -1), prior)
         missing = [prior.mean.new_zeros(len(prior.mean), *shape) for shape in self.shapes[len(above) :]]
         so_far = ladder.decode([*above, *missing]).mean
-        detail, features = self.refine(torch.cat([context.condition, context.mean, so_far], 1))  # type: ignore[list-item]
+        detail, features = self.refine(torch.cat([enc.condition, enc.mean, so_far], 1))  # type: ignore[list-item]
         moved = Gaussian(prior.mean + ladder.tower.project(detail, layer), prior.log_var)  # type: ignore[operator]
         return self.lower[layer - 1](torch.cat([*seen, features], -1), moved)
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, field: Inference, condition: Inference, ladder: LadderVAE, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
         """``replace``: the mixture is the prior of the field's code; ``add``: the paper's sum (eq. 7)."""
         del condition
-        mixture = self.mixture(context)
+        mixture = self.mixture(enc)
         if self.config.layers == "all":
             flat = torch.cat([c.flatten(1) for c in field.codes], -1)
             tie = -mixture.log_prob(flat)
@@ -116,23 +122,33 @@ class MixtureTie(Tie):
             if self.config.layers == "top":
                 rate = rate + kl[i]
             else:
-                conditional = self.conditional(i, ladder, field.codes[:i], context)
+                conditional = self.conditional(i, ladder, field.codes[:i], enc)
                 rate = rate + field.posteriors[i].kl(conditional)  # type: ignore[arg-type]
         return rate, tie
 
-    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, context: TieContext) -> Tensor:
+    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, enc: EncodedCondition) -> Tensor:
         """log p(zg | zc) of the model as sampled, (batch,)."""
         if self.config.layers == "all":
-            return self.mixture(context).log_prob(torch.cat([c.flatten(1) for c in codes], -1))
-        return super().log_prob(codes, ladder, context)
+            return self.mixture(enc).log_prob(torch.cat([c.flatten(1) for c in codes], -1))
+        return super().log_prob(codes, ladder, enc)
 
-    def draw(
-        self, ladder: LadderVAE, context: TieContext, noise: Tensor, temperatures: list[float]
+    def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
+        """The mixture, over the top latent or all of them (``all``)."""
+        return self.mixture(enc)
+
+    def sample(
+        self,
+        ladder: LadderVAE,
+        enc: EncodedCondition,
+        noise: Tensor,
+        temperatures: list[float],
+        top: Gaussian | Mixture | None = None,
     ) -> list[Tensor]:
-        """Field codes; ``all`` draws every layer from one component, at the top's temperature."""
+        """Latents; ``all`` samples every layer from one component, at the top's temperature."""
         if self.config.layers != "all":
-            return super().draw(ladder, context, noise, temperatures)
-        flat = self.mixture(context).sample(torch.special.ndtr(noise[:, 0]), noise[:, 1:], temperatures[0])
+            return super().sample(ladder, enc, noise, temperatures, top)
+        mixture = self.mixture(enc) if not isinstance(top, Mixture) else top
+        flat = mixture.sample(torch.special.ndtr(noise[:, 0]), noise[:, 1:], temperatures[0])
         return [c.view(-1, *s) for c, s in zip(flat.split(self.sizes, -1), self.shapes, strict=True)]
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
+from coembed.models.nn import full_precision
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 
 LOG_VAR_BOUNDS = (-8.0, 4.0)
@@ -190,31 +191,6 @@ class LinearTower(nn.Module):
             return (self.offset + flat @ self.basis.T).view(-1, *self.shape), None
 
 
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions that start as the identity (or a 1 x 1 projection)."""
-
-    def __init__(self, inputs: int, outputs: int, norm: str = "none", dropout: float = 0.0):
-        super().__init__()
-        self.norm1 = _map_norm(norm, inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm2 = _map_norm(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        self.dropout = nn.Dropout2d(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (batch, c, h, w) to the same height and width."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """Switch autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
 def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
 
@@ -247,9 +223,3 @@ def _top_down(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Se
 
 def _vector_norm(norm: str, width: int) -> nn.Module:
     return {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": lambda _: nn.Identity()}[norm](width)
-
-
-def _map_norm(norm: str, channels: int) -> nn.Module:
-    if norm == "none":
-        return nn.Identity()
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(math.gcd(8, channels), channels)

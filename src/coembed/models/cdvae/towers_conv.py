@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
-from coembed.models.cdvae.towers import LOG_VAR_BOUNDS, ResidualBlock
+from coembed.models.cdvae.towers import LOG_VAR_BOUNDS
+from coembed.models.nn import ResidualBlock
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 
 Shape = tuple[int, int, int]

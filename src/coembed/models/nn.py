@@ -1,15 +1,38 @@
-"""A small U-Net from maps to maps of the same size, and a vector of features."""
+"""Networks that models share: residual blocks, a small U-Net; and the modes they run in."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
-from coembed.models.cdvae.towers import ResidualBlock
 
 _COARSEST = 8  # it works at 1/2, 1/4 and 1/8 of the field's size
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions that start as the identity (or a 1 x 1 projection)."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str = "none", dropout: float = 0.0):
+        super().__init__()
+        self.norm1 = _map_norm(norm, inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = _map_norm(norm, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (batch, c, h, w) to the same height and width."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
 
 
 class UNet(nn.Module):
@@ -59,3 +82,25 @@ class UNet(nn.Module):
         h = self.up[1](F.interpolate(self.join[1](torch.cat([h, middle], 1)), scale_factor=2))
         h = self.last(self.join[2](torch.cat([h, fine], 1)))
         return F.pixel_shuffle(self.out(h), 2).float(), features.float()
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Switch autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and as it was afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def _map_norm(norm: str, channels: int) -> nn.Module:
+    if norm == "none":
+        return nn.Identity()
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(math.gcd(8, channels), channels)
