@@ -199,13 +199,13 @@ class HierarchicalMixture(MixtureTie):
 
     def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__(config, condition, field, feature_size)
-        size, self.refine = sum(self.condition_sizes) + feature_size, None
+        size, self.lower, self.refine = sum(self.condition_sizes) + feature_size, nn.ModuleList(), None
         if config.refine and len(self.sizes) > 1:
             shape = (condition.shape[0] + 2 * field.shape[0], *field.shape[1:])
             self.refine = UNet(shape, field.shape, config.refine, config.hidden // 2, config.dropout)
             size += config.hidden // 2
-        lower = range(1, len(self.sizes))
-        self.lower = nn.ModuleList(LowerPrior(size + sum(self.sizes[:i]), self.sizes[i], config) for i in lower)
+        for i in range(1, len(self.sizes)):
+            self.lower.append(LowerPrior(size + sum(self.sizes[:i]), self.sizes[i], config))
 
     def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
         """The mixture at the top; below it the ladder's prior, moved by what all above says."""

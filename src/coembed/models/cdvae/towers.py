@@ -29,7 +29,7 @@ Message = TypeVar("Message", Gaussian, Tensor)
 class Tower(nn.Module, Generic[Message]):
     """Networks of a ladder of Gaussian layers, the base of every tower.
 
-    A tower must give ``messages``, ``posterior``, ``lower_prior`` and ``pixels``; the rest has a default.
+    A tower must give ``messages``, ``infer_layer``, ``lower_prior`` and ``pixels``; the rest has a default.
 
     Args:
         config: of the ladder.
@@ -47,8 +47,8 @@ class Tower(nn.Module, Generic[Message]):
         """The upward pass of x (batch, c, h, w): one message per latent, coarse to fine (eq. 24-25)."""
         raise NotImplementedError
 
-    def posterior(self, state: TopDownState, prior: Gaussian, message: Message) -> Gaussian:
-        """q(z_layer | x, latents above) of the next latent, from its prior and its message (eq. 26-27)."""
+    def infer_layer(self, state: TopDownState, message: Message) -> tuple[Gaussian, Gaussian]:
+        """q(z_layer | x, latents above) and p(z_layer | latents above) of the next latent (eq. 26-27)."""
         raise NotImplementedError
 
     def lower_prior(self, state: TopDownState) -> Gaussian:
@@ -131,9 +131,9 @@ class Tower(nn.Module, Generic[Message]):
         priors: list[Gaussian] = []
         state = self.top_down(x, context_maps)
         for message in self.messages(x, context_maps):
-            priors.append(self.prior(state))
-            posterior = self.posterior(state, priors[-1], message)
+            posterior, prior = self.infer_layer(state, message)
             posteriors.append(posterior)
+            priors.append(prior)
             if at is not None:
                 latent = at[state.layer]
             else:
@@ -176,12 +176,13 @@ class FullyConnectedTower(Tower[Gaussian]):
                 h = mean
         return found[::-1]
 
-    def posterior(self, state: TopDownState, prior: Gaussian, message: Gaussian) -> Gaussian:
+    def infer_layer(self, state: TopDownState, message: Gaussian) -> tuple[Gaussian, Gaussian]:
         """The message at the top; below, merged with the prior, or with nets of inference's own."""
+        prior = self.prior(state)
         if not state.layer:
-            return message
+            return message, prior
         own = prior if self.down_inference is None else _told(self.down_inference, state)
-        return own.merge(message)
+        return own.merge(message), prior
 
     def lower_prior(self, state: TopDownState) -> Gaussian:
         """p(z_i | z_{i+1}) (eq. 13-14)."""
@@ -247,9 +248,10 @@ class LinearTower(Tower[Gaussian]):
         parts = zip(mean.split(self.config.codes, -1), log_var.split(self.config.codes, -1), strict=True)
         return [Gaussian(m, v) for m, v in parts]
 
-    def posterior(self, state: TopDownState, prior: Gaussian, message: Gaussian) -> Gaussian:
+    def infer_layer(self, state: TopDownState, message: Gaussian) -> tuple[Gaussian, Gaussian]:
         """The message is a likelihood, so it merges with the prior at the top too."""
-        return message.merge(prior) if not state.layer else prior.merge(message)
+        prior = self.prior(state)
+        return prior.merge(message) if state.layer else message.merge(prior), prior
 
     def lower_prior(self, state: TopDownState) -> Gaussian:
         """N(0, I): principal components are uncorrelated. What depends on what is the tie's to learn."""

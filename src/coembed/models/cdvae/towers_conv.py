@@ -102,15 +102,15 @@ class ConvolutionalTower(Tower[Tensor]):
             h = h if maps is None else self.join[layer](torch.cat([h, maps[layer + 1]], 1))
         return replace(state, latents=(*state.latents, latent), hidden=h)
 
-    def posterior(self, state: TopDownState, prior: Gaussian, message: Tensor) -> Gaussian:
-        """q(z_layer | x, latents above): the upward pass is read beside the hidden map."""
+    def infer_layer(self, state: TopDownState, message: Tensor) -> tuple[Gaussian, Gaussian]:
+        """The upward pass is read beside the hidden map."""
         hidden = _hidden(state).expand_as(message)
         values = self.posterior_head[state.layer](torch.cat([hidden, message], 1))
         if state.layer:
-            return _gaussian(values)
+            return _gaussian(values), self.prior(state)
         mean, raw = values.float().chunk(2, 1)
         bounded = MAX_TOP_MEAN * torch.tanh(mean / MAX_TOP_MEAN)
-        return Gaussian(bounded, bounded_log_var(raw, *TOP_LOG_VAR_BOUNDS))
+        return Gaussian(bounded, bounded_log_var(raw, *TOP_LOG_VAR_BOUNDS)), self.prior(state)
 
     def lower_prior(self, state: TopDownState) -> Gaussian:
         """p(z_layer | all latents above), from the decoder's own way down."""
