@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
 from coembed.models.baselines.scaling import Scaling, check_layer
@@ -52,7 +52,7 @@ class MeanRegression(Trainable):
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
         """Statistics, the ridge regression in closed form and what it leaves; call once, at first."""
-        rows = spread(min(len(condition), len(field)), START_ROWS)  # of all photos
+        rows = evenly_spaced(min(len(condition), len(field)), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)

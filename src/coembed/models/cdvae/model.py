@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
 from coembed.models.cdvae.conditional import ConditionalField
@@ -65,7 +65,7 @@ class CDVAE(CoEmbedding, Trainable):
             raise ModelError(
                 f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
             )
-        rows = spread(len(condition), START_ROWS)  # of all photos
+        rows = evenly_spaced(len(condition), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
