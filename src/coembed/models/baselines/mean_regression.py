@@ -57,7 +57,7 @@ class MeanRegression(Trainable):
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)
         xc, xg = self.condition_scaling(condition), self.field_scaling(field)
-        self.regression.start(xc, xg)
+        self.regression.initialize_from_data(xc, xg)
         parts = zip(xc.split(4096), xg.split(4096), strict=True)
         left = torch.cat([(g - self.regression.ridge(c)[1]).square().mean((2, 3)) for c, g in parts]).mean(0)
         self.pixel_log_var.copy_(left.clamp(min=self.config.sigma_floor**2).log().view(-1, 1, 1))
