@@ -21,8 +21,9 @@ from torch import Tensor
 from coembed.data.pairs import Pairs
 from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import named_generator
 from coembed.serialization import read_json, write_bytes, write_json
-from coembed.training.batches import Batches, fingerprint, named_generator
+from coembed.training.batches import Batches, fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.interrupt import Interrupt

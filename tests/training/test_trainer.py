@@ -12,8 +12,9 @@ from PIL import Image
 
 from coembed.data.rows import spread
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import epoch_order
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, Held, epoch_order
+from coembed.training.batches import Batches, Held
 from coembed.training.ema import Ema
 from coembed.training.log import Log
 from coembed.training.schedule import Budget
