@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.models.base import Sampler
 from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import load_pretrained
 from coembed.serialization import read_json
-from coembed.training.batches import Subset
 from peers.peer import Peer
 from peers.registry import peer_class
 from peers.train import RECORD, WEIGHTS, is_finished, load_peer

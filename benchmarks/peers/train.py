@@ -18,12 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from coembed.data.pairs import Pairs
-from coembed.data.rows import spread
+from coembed.data.pairs import Pairs, evenly_spaced, fingerprint
 from coembed.errors import ConfigError, TrainingError
 from coembed.numerics.random import named_generator
 from coembed.serialization import read_json, write_bytes, write_json
-from coembed.training.batches import Batches, fingerprint
+from coembed.training.batches import Batches
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.interrupt import Interrupt
@@ -107,7 +106,7 @@ def train_peer(
         options["flips"] = False
     config = TrainConfig("pairs", str(folder), learning_rate=peer.learning_rate, batch_size=peer.batch_size)
     batches = Batches(pairs, peer.batch_size, seed, torch.device("cpu"), vectors)
-    rows = spread(len(pairs), _INITIAL_ROWS)
+    rows = evenly_spaced(len(pairs), _INITIAL_ROWS)
     peer.initialise(batches.pairs.condition(rows), batches.pairs.field(rows))
     peer.train()
     ema, optimizer = Ema(peer, config.ema_halflife), make_optimizer(peer, config)  # type: ignore[arg-type]

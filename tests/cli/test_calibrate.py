@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from coembed.cli.calibrate_options import CalibrateConfig
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.evaluate import evaluate
@@ -16,7 +17,6 @@ from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.pretrained import from_pretrained, save_pretrained
-from coembed.training.batches import Subset
 
 
 def fields(count, seed):
@@ -102,8 +102,8 @@ def test_views_of_a_photo_stay_on_one_side():
     blank = torch.rand(30, 1, 2, 2)
     store = PairStore.from_arrays(blank, blank, names=names)
     one, other = halves(store, 18)
-    assert one.rows.tolist() == [12, 13, 14, 18, 19, 20, 24, 25, 26]
-    assert other.rows.tolist() == [15, 16, 17, 21, 22, 23, 27, 28, 29]
+    assert one.indices.tolist() == [12, 13, 14, 18, 19, 20, 24, 25, 26]
+    assert other.indices.tolist() == [15, 16, 17, 21, 22, 23, 27, 28, 29]
     with pytest.raises(DataError, match="fewer than 2 scenes"):
         halves(PairStore.from_arrays(blank[:1], blank[:1]), 5)
 

@@ -20,6 +20,7 @@ import torch
 
 from coembed.cli.calibrate_options import CalibrateConfig
 from coembed.data.names import groups_of
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.evaluate import evaluate
@@ -29,7 +30,6 @@ from coembed.evaluation.results import SCALES, Evaluation, difference
 from coembed.models.cdvae.draws import with_draws
 from coembed.models.pretrained import load_pretrained
 from coembed.numerics.random import Streams
-from coembed.training.batches import Subset
 
 HIGHEST = 2.0
 _STEPS = (0.2, 0.1, 0.05)

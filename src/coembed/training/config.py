@@ -69,7 +69,7 @@ class GuidanceConfig(SimilarityConfig):
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """In the last part of a run, samples themselves are judged: the fair energy score of a few of them per pair.
+    """In the last part of a run, samples themselves are judged: the fair energy score of a few per pair.
 
     The loss then is ``likelihood`` x bound + ``weight`` x values per pair x score (``numerics.scoring_rules``).
 
@@ -149,8 +149,8 @@ class TrainConfig:
     """What minutes are: of the wall clock, or of this process' CPU time, all threads together, which other work
     on the machine does not change."""
     batch_size: int = 0
-    """Pairs per step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many small
-    steps, 256 for the others."""
+    """Pairs per step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many
+    small steps, 256 for the others."""
     learning_rate: float = 0.0
     """Highest learning rate of AdamW; 0 is what suits the preset: 0.002 for conv, 0.001 for the others."""
     final_fraction: float = 0.02

@@ -68,7 +68,7 @@ def test_rows_are_those_of_the_array(folder, rows):
 
 
 def test_rows_outside_are_an_index_error(folder):
-    with pytest.raises(IndexError, match="the store has 20 pairs"):
+    with pytest.raises(IndexError, match="there are 20 pairs"):
         PairStore.open(folder).condition([3, 20])
 
 

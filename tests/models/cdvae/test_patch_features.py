@@ -25,7 +25,7 @@ def textured(count, seed=0):
 def started(condition, field, **options):
     config = RegressionConfig(rank=8, channels=0, features=4, patches=16, patch_rank=6, **options)
     regression = Regression(config, tuple(condition.shape[1:]), tuple(field.shape[1:]))
-    return regression, regression.start(condition, field)
+    return regression, regression.initialize_from_data(condition, field)
 
 
 def test_moments_of_parts_give_the_ridge_regression_of_the_whole():

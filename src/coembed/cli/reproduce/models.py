@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from coembed.cli.reproduce.options import METHODS, ReproduceConfig
-from coembed.data.rows import spread
+from coembed.data.pairs import Subset, evenly_spaced, fingerprint
 from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
@@ -22,7 +22,6 @@ from coembed.models.baselines.presets import BASELINES
 from coembed.models.baselines.smoothing import sources_of
 from coembed.models.baselines.stored_nearest import NearestModel
 from coembed.models.pretrained import CONFIG_FILE, class_for, from_pretrained
-from coembed.training.batches import Subset, fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
@@ -62,7 +61,7 @@ class Corpus:
         """The first held-out pairs; evenly spread ones if several are of one video, which lie side by side."""
         count = min(limit, len(self.val))
         apart = len(np.unique(sources_of(self.val.names))) == len(self.val)
-        return Subset(self.val, torch.arange(count) if apart else spread(len(self.val), count))
+        return Subset(self.val, torch.arange(count) if apart else evenly_spaced(len(self.val), count))
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
@@ -164,7 +163,7 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
         whole = corpus.whole()
         if method == "nearest-features":
             return NearestModel.with_features(
-                settings, whole, guidance_features(corpus.train, whole.rows.numpy())
+                settings, whole, guidance_features(corpus.train, whole.indices.numpy())
             )
         return class_for(settings).fit(settings, whole)
 

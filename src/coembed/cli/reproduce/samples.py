@@ -20,7 +20,7 @@ from coembed.cli.reproduce.pictures import (
     sheet,
 )
 from coembed.cli.reproduce.plots import picture_grid
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced
 from coembed.editing.selection import representatives
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
@@ -48,7 +48,7 @@ class Gallery:
 
     def __init__(self, corpus: Corpus, photos: int, originals: Sequence[str], seed: int):
         self.corpus, self.seed = corpus, seed
-        self.rows = spread(len(corpus.val), photos).tolist()
+        self.rows = evenly_spaced(len(corpus.val), photos).tolist()
         self.condition = corpus.val.condition(self.rows)
         self.truth = corpus.val.field(self.rows)
         layer, given = corpus.val.index.field, corpus.val.index.condition

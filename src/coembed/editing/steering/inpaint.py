@@ -145,7 +145,7 @@ class _Held:
         self.posteriors = None
         if is_linear(model):
             empty = [torch.zeros(1, *shape) for shape in model.field_ladder.code_shapes]
-            pixels = model.field_ladder.decode(empty).log_var.exp() + hint.doubt**2
+            pixels = model.field_ladder.decode_latents(empty).log_var.exp() + hint.doubt**2
             self.pixels = pixels.expand_as(self.values)
             noise = self.pixels + self.variance
             self.posteriors = [

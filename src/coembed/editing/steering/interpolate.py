@@ -115,7 +115,7 @@ def _between(
         codes = [code]
         for i in range(1, len(noise)):
             codes[-1] = codes[-1].view(-1, *model.tie.shapes[i - 1])
-            below = model.tie.conditional(i, model.field_ladder, codes, enc)
+            below = model.conditional(codes, enc)
             part = noise[i].view(-1, *model.tie.shapes[i])
             codes.append(below.sample(temperatures[i] * part))  # type: ignore[call-arg, arg-type]
     codes = [c.view(-1, *shape) for c, shape in zip(codes, model.tie.shapes, strict=True)]

@@ -67,7 +67,7 @@ def search(
     def fields_of(codes: list[Tensor]) -> Tensor:
         return model.decode(codes, enc, for_pixels, temperatures[-1])
 
-    pixels = model.field_ladder.decode(codes_of(start), enc.context_maps).log_var.exp() + doubt**2
+    pixels = model.field_ladder.decode_latents(codes_of(start), enc.context_maps).log_var.exp() + doubt**2
     wanted = values - errors * (pixels + variance).sqrt()
     weight = covered / (pixels + variance)
     with torch.enable_grad():

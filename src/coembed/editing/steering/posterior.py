@@ -9,8 +9,6 @@ from torch import Tensor
 
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.tie_gaussian import MixtureTie
-from coembed.models.cdvae.towers import LinearTower
 from coembed.numerics.distributions import Mixture
 from coembed.numerics.gaussian_conditioning import Observation, Spread
 from coembed.numerics.pull import Pull
@@ -21,7 +19,7 @@ _ROUNDS = 4  # evaluations of the lower layers at the moved code, where they dep
 def is_linear(model: CDVAE) -> bool:
     """Whether what is held of a field is a linear observation of its codes, the condition's codes being
     known."""
-    return isinstance(model.field_ladder.tower, LinearTower) and not model.samples_latents
+    return model.field_ladder.tower.linear_map() is not None and not model.samples_latents
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def _below(
         return [], []
     codes, variances = list(above), []
     for layer in range(len(above), len(model.tie.sizes)):
-        found = model.tie.conditional(layer, model.field_ladder, codes, enc)
+        found = model.conditional(codes, enc)
         log_var = found.log_var.expand_as(found.mean)
         variances.append(torch.exp(log_var))
         codes.append(found.mean if noise is None else found.sample(noise[layer]))  # type: ignore[union-attr, arg-type, call-arg]
@@ -146,15 +144,14 @@ def _below(
 def _observe(
     model: CDVAE, enc: EncodedCondition, row: int, values: Tensor, covered: Tensor, noise: Tensor
 ) -> Observation:
-    tower, held = model.field_ladder.tower, covered.flatten()
-    assert isinstance(tower, LinearTower)
-    weights = (tower.basis[held] * torch.exp(tower.log_scale)).double()
-    known = (values - enc.mean[row]).flatten()[held] - tower.offset[held]
+    found, held = model.field_ladder.tower.linear_map(), covered.flatten()
+    assert found is not None
+    offset, weights = (part[held] for part in found)
+    known, weights = (values - enc.mean[row]).flatten()[held] - offset, weights.double()
     maps = [weights] if model.tie.is_joint else list(weights.split(model.tie.sizes, 1))
     return Observation(known.double(), noise.flatten()[held].double(), maps)
 
 
 def _rounds(model: CDVAE) -> int:
     """Once is enough unless the lower layers follow the top code."""
-    follows = isinstance(model.tie, MixtureTie) and model.tie.config.layers == "hier"
-    return _ROUNDS if follows and len(model.tie.sizes) > 1 else 1
+    return _ROUNDS if model.tie.moves_lower_latents and len(model.tie.sizes) > 1 else 1

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from coembed.data.pairs import Pairs, as_pairs, check_condition, chunks, mean_of
 from coembed.errors import ConfigError, DataError
+from coembed.numerics.pca import Subspace
 from coembed.numerics.random import Streams
-from coembed.numerics.subspace import Subspace
 
 FULL_DIM = 4096  # layers with more values than this are reduced to their leading principal components
 _HELD_OUT = 10  # every tenth pair
@@ -82,8 +82,12 @@ class LinearGaussian:
         means = mean_of(found)
         if not all(bool(mean.isfinite().all()) for mean in means):
             raise DataError("pairs: values that are not finite, expected numbers only")
-        condition = Subspace.fit(found, found.condition, means[0], full=FULL_DIM, rank=rank)
-        field = Subspace.fit(found, found.field, means[1], full=FULL_DIM, rank=rank)
+        condition, field = (
+            Subspace.fit(
+                lambda layer=layer: map(layer, chunks(found)), mean, count=len(found), full=FULL_DIM, rank=rank
+            )
+            for layer, mean in zip((found.condition, found.field), means, strict=True)
+        )
         fitted, held_out = _moments(found, condition, field)
         ridge = _choose_ridge(fitted, held_out)
         share = _choose_share(fitted, held_out, ridge)

@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from coembed.data.pairs import Pairs, Rows, TensorPairs, as_pairs, chunks
+from coembed.data.pairs import Indices, Pairs, TensorPairs, as_pairs, chunks
 from coembed.errors import ConfigError
 from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.baselines.random_fields import RandomFields
 from coembed.models.baselines.scaling import check_layer
+from coembed.numerics.pca import Subspace
 from coembed.numerics.random import Streams
-from coembed.numerics.subspace import Subspace
 
 Shape = tuple[int, int, int]
 Dtype = Literal["float16", "float32"]
@@ -174,7 +174,7 @@ class LinearGaussianModel(nn.Module):
         return self.sampler().log_prob(condition, field)
 
 
-def hold(pairs: Pairs, layer: Callable[[Rows], Tensor]) -> Tensor:
+def hold(pairs: Pairs, layer: Callable[[Indices], Tensor]) -> Tensor:
     """All rows of a layer in memory, float16 where that loses nothing (prepared pairs are), else float32."""
     parts, exact = [], True
     for rows in chunks(pairs):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ModelError
-from coembed.models.cdvae.ladder import noise_source
+from coembed.models.cdvae.inference import noise_source
 from coembed.models.cdvae.network import CoEmbedding
 from coembed.numerics.random import Streams
 
@@ -97,17 +97,17 @@ def log_weights(
         sampled = None
         if k >= particles - from_tie:
             sampled = model.sample_latents(enc, noise((len(enc), model.tie.noise_size)), [1.0] * ladder.layers)
-        qg = ladder.infer(residual, noise, at=sampled, seen=enc.context_maps)
+        qg = ladder.infer(residual, noise, at=sampled, context_maps=enc.context_maps)
         log_q = qg.log_posterior()
-        log_tie = model.tie.log_prob(qg.codes, ladder, enc)
-        target = ladder.decode(qg.codes, enc.context_maps).log_prob(residual) + log_tie
+        log_tie = model.tie.log_prob(ladder, qg.latents, enc)
+        target = ladder.decode(qg.state).log_prob(residual) + log_tie
         if sampled is None:
             elbo.append(target - log_q)
         if from_tie:
             share = from_tie / particles
             log_q = torch.logaddexp(math.log1p(-share) + log_q, math.log(share) + log_tie)
         for_field.append(target - log_q)
-        own = model.condition_ladder.decode(qc.codes).log_prob(enc.condition)
+        own = model.condition_ladder.decode(qc.state).log_prob(enc.condition)
         for_condition.append(own + model.tie.condition_log_prior(qc) - qc.log_posterior())
     condition_volume, volume = model.log_volumes(field)
     return LogWeights(

@@ -18,8 +18,8 @@ _INPUTS = 128  # principal components of the condition that a regression reads, 
 _OUTPUTS = 64  # principal components of the field that it predicts, at most
 
 
-class Kinds(nn.Module):
-    """Regressions of fields on white principal components of conditions; zero before ``start``.
+class ModeProposals(nn.Module):
+    """Regressions of fields on white principal components of conditions; zero before ``initialize_from_data``.
 
     Args:
         count: number of regressions.
@@ -43,7 +43,7 @@ class Kinds(nn.Module):
         self.register_buffer("offset", torch.zeros(values))
 
     @torch.no_grad()
-    def start(self, components: Tensor, field: Tensor) -> None:
+    def initialize_from_data(self, components: Tensor, field: Tensor) -> None:
         """Find the regressions of fields (n, c, h, w), standardised, on components (n, inputs)."""
         y = field.flatten(1)
         self.offset.copy_(y.mean(0))

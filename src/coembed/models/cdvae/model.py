@@ -7,22 +7,20 @@ Public tensors are in natural units; inside, data are standardised with statisti
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
 from coembed.models.cdvae.conditional import ConditionalField
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.importance import log_weights
-from coembed.models.cdvae.ladder import Inference, noise_source
+from coembed.models.cdvae.inference import Inference, noise_source
 from coembed.models.cdvae.network import CoEmbedding
-from coembed.models.cdvae.tie_gaussian import GaussianTie, MixtureTie
 from coembed.models.cdvae.towers import principal_components
 from coembed.models.nn import eval_mode
 
@@ -67,7 +65,7 @@ class CDVAE(CoEmbedding, Trainable):
             raise ModelError(
                 f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
             )
-        rows = spread(len(condition), START_ROWS)  # of all photos
+        rows = evenly_spaced(len(condition), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self._measure(condition, field)
         xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
@@ -76,22 +74,14 @@ class CDVAE(CoEmbedding, Trainable):
             rank = max(self.regression.rank, sum(self.config.condition.codes))
             flat = xc.flatten(1)
             components = principal_components(flat - flat.mean(0), rank)
-        self.condition_ladder.start(xc, components)
+        self.condition_ladder.initialize_from_data(xc, components)
         if self.regression is not None:
             # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
-            xg = xg - self.regression.start(xc, xg, components)
-        self.field_ladder.start(xg)
-        if self.kinds is not None and self.regression is not None:
-            self.kinds.start(self.regression.ridge(xc)[0], xg)
-        if isinstance(self.tie, MixtureTie) and self.config.field.tower == "linear":
-            codes = torch.cat([m[0].mean for m in map(self.field_ladder.messages, xg.split(4096))])
-            inputs = None
-            if self.config.tie.experts:
-                known = (self.condition_ladder.infer(part, None).codes for part in xc.split(4096))
-                inputs = torch.cat(
-                    [torch.cat([z.flatten(1) for z in found[: self.tie.inputs]], -1) for found in known]
-                )
-            self.tie.start(codes, torch.Generator().manual_seed(0), inputs)
+            xg = xg - self.regression.initialize_from_data(xc, xg, components)
+        self.field_ladder.initialize_from_data(xg)
+        if self.mode_proposals is not None and self.regression is not None:
+            self.mode_proposals.initialize_from_data(self.regression.ridge(xc)[0], xg)
+        self.tie.initialize_from_data(self.condition_ladder, self.field_ladder, xc, xg)
 
     def loss(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
@@ -118,32 +108,25 @@ class CDVAE(CoEmbedding, Trainable):
         with eval_mode(self):
             enc, xg = self._read(condition), self.standardise_field(field)
             qc = self.condition_ladder.infer(enc.condition, None)
-            qg = self.field_ladder.infer(xg - enc.mean, None, seen=enc.context_maps)
-            return [q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors]
+            qg = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
+            return qc.means, qg.means
 
     def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The prior's standard deviation of every code dimension, (size,) a layer: less than 1 where tied."""
-        ladders = (self.condition_ladder, self.field_ladder)
-        scales = tuple([torch.ones(size) for size in ladder.code_sizes] for ladder in ladders)
-        if isinstance(self.tie, GaussianTie):
-            for side in scales:
-                for layer, (scale, tied) in enumerate(zip(side, self.tie.tied, strict=False)):
-                    s = self.tie.s(layer).detach().cpu()
-                    scale[:tied] = torch.sqrt((1 + s) / (2 + s))
-        return scales[0], scales[1]
+        """The prior's standard deviation of every dimension, (size,) per layer: less than 1 where tied."""
+        return self.tie.code_scales()
 
     def _loss(
         self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
         enc, residual, qc, qg = self._infer(condition, field, generator)
-        rate_field, tie = self.tie.rate(qg, qc, self.field_ladder, enc)
+        rate_field, tie = self.tie.rate(self.field_ladder, qg, qc, enc)
         rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
         if self.tie.leaves_lower_layers and self.config.free_bits:
             below = qg.kl()[1:]
             top = rate_field + tie - sum(below)
             rate_field = rate_field + sum(self._spared(kl) for kl in (top, *below))
-        distortion_condition = -self.condition_ladder.decode(qc.codes).log_prob(enc.condition)
-        distortion_field = -self.field_ladder.decode(qg.codes, enc.context_maps).log_prob(residual)
+        distortion_condition = -self.condition_ladder.decode(qc.state).log_prob(enc.condition)
+        distortion_field = -self.field_ladder.decode(qg.state).log_prob(residual)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
         total = weight * distortion_condition + distortion_field
         total = total + warmup * (weight * rate_condition + rate_field + tie)
@@ -155,7 +138,7 @@ class CDVAE(CoEmbedding, Trainable):
             "rate_field": rate_field,
             "tie": tie,
         }
-        return parts, ([q.mean for q in qc.posteriors], [q.mean for q in qg.posteriors])
+        return parts, (qc.means, qg.means)
 
     @torch.no_grad()
     def diagnostics(
@@ -172,11 +155,7 @@ class CDVAE(CoEmbedding, Trainable):
         for name, q in (("condition", qc), ("field", qg)):
             found[f"kl_{name}"] = [kl.mean().item() for kl in q.kl()]
             found[f"active_{name}"] = [float((p.mean.float().var(0) > 0.01).sum()) for p in q.posteriors]
-        if isinstance(self.tie, MixtureTie):
-            mixture = self.tie.mixture(enc)
-            used = mixture.responsibilities(self._tied_codes(qg)).mean(0)
-            found["components_effective"] = math.exp(-(used * used.clamp(min=1e-12).log()).sum().item())
-            found["components"] = float(self.config.tie.components)
+        found.update(self.tie.diagnostics(qg, enc))
         return found
 
     @torch.no_grad()
@@ -206,12 +185,7 @@ class CDVAE(CoEmbedding, Trainable):
         enc, xg = self._read(condition), self.standardise_field(field)
         residual, noise = xg - enc.mean, noise_source(generator, xg.device)
         qc, enc = self.infer_condition(enc, noise)
-        return enc, residual, qc, self.field_ladder.infer(residual, noise, seen=enc.context_maps)
-
-    def _tied_codes(self, qg: Inference) -> Tensor:
-        if self.config.tie.layers == "all":
-            return torch.cat([c.flatten(1) for c in qg.codes], -1)
-        return qg.codes[0].flatten(1)
+        return enc, residual, qc, self.field_ladder.infer(residual, noise, context_maps=enc.context_maps)
 
     def _spared(self, kl: Tensor) -> Tensor:
         """What makes a layer's divergence the constant ``free_bits`` where its mean is below that, else 0."""

@@ -8,11 +8,12 @@ from torch import Tensor
 from coembed.errors import ModelError
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
-from coembed.models.cdvae.ladder import Inference, LadderVAE, NoiseSource, noise_source
-from coembed.models.cdvae.mode_proposals import Kinds
+from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState, noise_source
+from coembed.models.cdvae.ladder import LadderVAE
+from coembed.models.cdvae.mode_proposals import ModeProposals
 from coembed.models.cdvae.regression import Regression
-from coembed.models.cdvae.tie_gaussian import build_tie
-from coembed.models.cdvae.towers_conv import ConvolutionalTower
+from coembed.models.cdvae.tie import top_down
+from coembed.models.cdvae.ties import build_tie
 from coembed.models.nn import eval_mode
 from coembed.models.normalization import Scaled
 from coembed.numerics.distributions import Gaussian, Mixture
@@ -30,13 +31,20 @@ class CoEmbedding(Scaled):
         super().__init__(config)
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
         self.field_ladder = LadderVAE(config.field, config.field_shape, config.condition_shape, config.kinds)
-        self.regression, self.kinds, features = None, None, 0
+        self.regression, proposals, features = None, None, 0
         if config.regression is not None:
             self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
             features = self.regression.feature_size
             if config.kinds:
-                self.kinds = Kinds(config.kinds, self.regression.rank, config.field_shape)
+                proposals = ModeProposals(config.kinds, self.regression.rank, config.field_shape)
+        self.add_module("kinds", proposals)  # as files have called it since version 1
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
+
+    @property
+    def mode_proposals(self) -> ModeProposals | None:
+        """Regressions whose fields are shown to a conditional field tower, if any."""
+        proposals = self._modules["kinds"]
+        return proposals if isinstance(proposals, ModeProposals) else None
 
     # ---- conditions and fields as the networks read them -----------------------------------------------------
 
@@ -49,7 +57,7 @@ class CoEmbedding(Scaled):
         enc = self._read(condition)
         if self.samples_latents:
             return enc
-        return enc.replace_latents(self.condition_ladder.infer(enc.condition, None).codes)
+        return enc.replace_latents(self.condition_ladder.infer(enc.condition, None).latents)
 
     def standardise_field(self, field: Tensor) -> Tensor:
         """Fields (batch, c, h, w) in natural units as the networks read them.
@@ -85,7 +93,7 @@ class CoEmbedding(Scaled):
     ) -> tuple[Inference, EncodedCondition]:
         """q(zc | xc), and the conditions with the latents that the tie reads: its samples or its means."""
         q = self.condition_ladder.infer(enc.condition, noise)
-        return q, enc.replace_latents(q.codes if self.samples_latents else [p.mean for p in q.posteriors])
+        return q, enc.replace_latents(q.latents if self.samples_latents else q.means)
 
     def with_latents(self, enc: EncodedCondition, noise: Tensor) -> EncodedCondition:
         """The conditions with latents: their own, else sampled from noise (batch, size)."""
@@ -106,12 +114,10 @@ class CoEmbedding(Scaled):
         return EncodedCondition(xc, mean, features, context_maps=self._context_maps(xc, mean))
 
     def _context_maps(self, xc: Tensor, mean: Tensor) -> list[Tensor] | None:
-        tower = self.field_ladder.tower
-        if not isinstance(tower, ConvolutionalTower):
-            return None
-        if self.kinds is None or self.regression is None:
-            return tower.seen(xc, mean)
-        return tower.seen(xc, mean, self.kinds(self.regression.ridge(xc)[0]))
+        proposals = None
+        if self.mode_proposals is not None and self.regression is not None:
+            proposals = self.mode_proposals(self.regression.ridge(xc)[0])
+        return self.field_ladder.tower.encode_context(xc, mean, proposals)
 
     # ---- noise to fields -------------------------------------------------------------------------------------
 
@@ -154,6 +160,16 @@ class CoEmbedding(Scaled):
         own = self.config.layer_temperatures or (1.0,) * layers
         return [a * b for a, b in zip(wanted, own, strict=True)]
 
+    def conditional(self, above: list[Tensor], enc: EncodedCondition) -> Gaussian | Mixture:
+        """p(next latent of the field | latents above, condition), flat where it is a mixture.
+
+        Args:
+            above: coarse to fine, each (rows, ...), fewer than there are layers.
+            enc: conditions with latents, one per row.
+        """
+        state = self.field_ladder.through(above, top_down(self.field_ladder, enc))
+        return self.tie.conditional(self.field_ladder, state, enc)
+
     def top(self, enc: EncodedCondition) -> Gaussian | Mixture:
         """p(top latent | condition), of all latents at once where one mixture joins them, in closed form.
 
@@ -177,7 +193,7 @@ class CoEmbedding(Scaled):
             temperatures: one per layer, top first.
             top: sampled in place of what ``top(enc)`` says.
         """
-        return self.tie.sample(self.field_ladder, enc, noise, temperatures, top)
+        return list(self.tie.sample(self.field_ladder, enc, noise, temperatures, top).latents)
 
     def decode(
         self, latents: list[Tensor], enc: EncodedCondition, pixels: Tensor, temperature: float = 1.0
@@ -190,11 +206,27 @@ class CoEmbedding(Scaled):
             pixels: noise (rows, c * h * w), for models that sample their pixels, else of any size.
             temperature: scale of that noise.
         """
-        pixel = self.field_ladder.decode(latents, enc.context_maps)
-        residual = pixel.mean
-        if self.config.decode == "draw":
-            residual = pixel.sample(temperature * pixels.view_as(residual))
-        return residual + enc.mean
+        state = self.field_ladder.through(latents, top_down(self.field_ladder, enc))
+        return self._decode(state, enc, pixels, temperature)
+
+    def sample_fields(
+        self,
+        enc: EncodedCondition,
+        noise: Noise,
+        temperatures: list[float],
+        top: Gaussian | Mixture | None = None,
+    ) -> Tensor:
+        """Standardised fields (rows, c, h, w): what ``decode`` gives of ``sample_latents``, in one way down.
+
+        Args:
+            enc: conditions, one per row; latents that they lack are sampled.
+            noise: of as many rows.
+            temperatures: one per layer, top first.
+            top: sampled in place of what ``top(enc)`` says.
+        """
+        enc = self.with_latents(enc, noise.condition)
+        state = self.tie.sample(self.field_ladder, enc, noise.tie, temperatures, top)
+        return self._decode(state, enc, noise.pixels, temperatures[-1])
 
     @torch.no_grad()
     def sample(
@@ -228,8 +260,8 @@ class CoEmbedding(Scaled):
             enc, temperatures = self.encode(condition), self.temperatures(temperature)
             streams, parts = Streams.of(generator, len(enc)), []
             for count in enc.chunks(n):
-                noise = self.noise(streams, count, n_active_dims)
-                fields = self.to_natural(self._fields(enc, count, noise, temperatures))
+                noise = self.split_noise(self.noise(streams, count, n_active_dims))
+                fields = self.to_natural(self.sample_fields(enc[enc.index(count)], noise, temperatures))
                 parts.append(fields.view(count, len(enc), *self.config.field_shape))
             return torch.cat(parts)
 
@@ -257,16 +289,17 @@ class CoEmbedding(Scaled):
             enc, truth = self.encode(condition), self.standardise_field(field)
             noise = torch.randn(n * len(enc), self._noise_size, generator=generator, device=generator.device)
             noise = self._truncate_noise(noise.to(truth.device), self.config.leading)
-            fields = self._within_clip(self._fields(enc, n, noise, self.temperatures(1.0)))
-            return fields.view(n, len(enc), *self.config.field_shape), truth
+            rows = enc[enc.index(n)]
+            fields = self.sample_fields(rows, self.split_noise(noise), self.temperatures(1.0))
+            return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
 
     @torch.no_grad()
     def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
         """The decoder's mean at the latents of a true field (D(zo) of eq. 10), natural units, not clipped."""
         with eval_mode(self):
             enc, xg = self._read(condition), self.standardise_field(field)
-            q = self.field_ladder.infer(xg - enc.mean, None, seen=enc.context_maps)
-            return self._natural(self.field_ladder.decode(q.codes, enc.context_maps).mean + enc.mean)
+            q = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
+            return self._natural(self.field_ladder.decode(q.state).mean + enc.mean)
 
     @torch.no_grad()
     def sample_posterior(
@@ -279,8 +312,8 @@ class CoEmbedding(Scaled):
         """
         enc, xg = self._read(condition), self.standardise_field(field)
         noise = noise_source(generator, xg.device)
-        q = self.field_ladder.infer(xg - enc.mean, noise, seen=enc.context_maps)
-        return [z.flatten(1) for z in q.codes]
+        q = self.field_ladder.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
+        return [z.flatten(1) for z in q.latents]
 
     @torch.no_grad()
     def sample_prior(self, condition: Tensor, *, generator: torch.Generator | Streams) -> list[Tensor]:
@@ -313,12 +346,12 @@ class CoEmbedding(Scaled):
             top[:, n_active_dims:] = 0
         return noise
 
-    def _fields(self, enc: EncodedCondition, n: int, noise: Tensor, temperatures: list[float]) -> Tensor:
-        """Standardised fields (n * batch, c, h, w) from noise (n * batch, size)."""
-        parts = self.split_noise(noise)
-        rows = self.with_latents(enc[enc.index(n)], parts.condition)
-        latents = self.sample_latents(rows, parts.tie, temperatures)
-        return self.decode(latents, rows, parts.pixels, temperatures[-1])
+    def _decode(self, state: TopDownState, enc: EncodedCondition, pixels: Tensor, temperature: float) -> Tensor:
+        pixel = self.field_ladder.decode(state)
+        residual = pixel.mean
+        if self.config.decode == "draw":
+            residual = pixel.sample(temperature * pixels.view_as(residual))
+        return residual + enc.mean
 
     def _within_clip(self, field: Tensor) -> Tensor:
         """Standardised fields (rows, c, h, w) kept to the range that samples are clipped to, if any."""

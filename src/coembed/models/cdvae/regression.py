@@ -58,7 +58,7 @@ class Regression(nn.Module):
         return self.config.features + (self.patches.codes if self.patches is not None else 0)
 
     @torch.no_grad()
-    def start(
+    def initialize_from_data(
         self, condition: Tensor, field: Tensor, components: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
         """Ridge regressions in closed form (standardised data).

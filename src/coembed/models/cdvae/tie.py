@@ -1,89 +1,89 @@
-r"""A tie: p(zg | zc), what a condition's codes say of a field's codes (paper sec. 3.2 and 3.3).
+r"""A tie: p(zg | zc), what a condition's latents say of a field's latents (paper sec. 3.2 and 3.3).
 
-Every tie answers the same four questions, whatever its family:
+Every tie answers the same questions, whatever its family; a subclass overrides what it knows better:
 
-* ``rate``: E_q[log q(zg) - log p(zg | zc)] (and what the tie adds to the rate of zc), one value an example;
-* ``log_prob``: log p(zg | zc), normalised, of given codes: the model as it is sampled;
-* ``sample``: latents of the field, from noise handed in;
-* ``noise_size``: how many numbers a sample uses.
+* ``conditional``: p(next latent | latents above, zc), a Gaussian or a mixture of them, layer by layer;
+* ``top``: the first of those in closed form, of all latents at once where ``is_joint``: where steering begins;
+* ``sample``: latents of the field, from noise handed in, ``noise_size`` numbers per sample;
+* ``log_prob``: log p(zg | zc) of given latents, normalised: the model as it is sampled;
+* ``rate``: E_q[log q(zg) - log p(zg | zc)] and what the tie adds to the rate of zc, one value per example;
+* ``condition_log_prior``: log p(zc) of the joint; ``code_scales``: its standard deviations, and the field's;
+* ``initialize_from_data`` and ``diagnostics``: starting values in closed form, numbers for the log.
 
-Codes are lists, coarse to fine; each is flattened where a tie needs vectors.
+There is no p(zg | zc) as one distribution object: it is sampled and judged layer by layer, along the way down
+the field's ladder, which these take. Latents are lists, coarse to fine.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
-from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.towers_conv import Path
+from coembed.models.cdvae.inference import Inference, TopDownState, total
+from coembed.models.cdvae.ladder import LadderVAE
 from coembed.numerics.distributions import Gaussian, Mixture
 
 
 class Tie(nn.Module):
-    """No tie: the field's codes come from the field ladder's own prior. The base of every other tie."""
+    """No tie: the field's latents come from its ladder's own prior. The base of every other tie.
+
+    Args:
+        config: of the family.
+        condition: the condition's ladder.
+        field: the field's ladder.
+        feature_size: length of the regression's features, 0 where the tie reads none.
+    """
+
+    leaves_lower_layers: bool = True
+    """Latents below the top one are told by the ladder's own prior alone."""
+    moves_lower_latents = False
+    """A network of the tie's tells latents below the top one from those above them."""
+    is_joint = False
+    """One mixture holds the latents of every layer."""
 
     def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__()
-        del feature_size
         self.config = config
         self.condition_sizes, self.sizes = condition.code_sizes, field.code_sizes
-        self.shapes = field.code_shapes
-
-    @property
-    def leaves_lower_layers(self) -> bool:
-        """Whether codes below the top one are told by the ladder's own prior alone."""
-        return self.config.kind == "none" or self.config.layers == "top"
-
-    @property
-    def is_joint(self) -> bool:
-        """One mixture holds the latents of every layer."""
-        return False
+        self.shapes, self.feature_size = field.code_shapes, feature_size
 
     @property
     def noise_size(self) -> int:
-        """Standard normals a draw uses: one per code dimension, and one that picks a mixture component."""
+        """Standard normals a sample uses: one per dimension, and one that picks a mixture's component."""
         return sum(self.sizes) + 1
 
-    def conditional(
-        self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition
-    ) -> Gaussian | Mixture:
-        """p(zg_layer | zg above, zc); ``ladder`` is the field's, whose own prior it may start from."""
-        return self._own(layer, ladder, above, enc)
+    def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
+        """p(next latent | latents above, zc), flat where it is a mixture.
 
-    def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], enc: EncodedCondition) -> Gaussian:
-        like = enc.mean.new_zeros(len(enc), *self.shapes[layer])
-        return ladder.prior(layer, above, like=like, seen=enc.context_maps)
+        Args:
+            ladder: the field's.
+            state: its way down so far.
+            enc: conditions with latents, one per row.
+        """
+        return ladder.tower.prior(state)
 
-    def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, enc: EncodedCondition
-    ) -> tuple[Tensor, Tensor]:
-        """``(rate, tie)`` in nats, each (batch,): their sum is E_q[log q(zg) - log p(zg | zc)]."""
-        del condition, ladder, enc
-        total = sum(field.kl())
-        return total, torch.zeros_like(total)  # type: ignore[return-value, arg-type]
-
-    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, enc: EncodedCondition) -> Tensor:
-        """log p(zg | zc) of the model as sampled, (batch,)."""
-        total = torch.zeros(len(codes[0]), device=codes[0].device)
-        for i, code in enumerate(codes):
-            found = self.conditional(i, ladder, codes[:i], enc)
-            total = total + found.log_prob(code.flatten(1) if isinstance(found, Mixture) else code)
-        return total
-
-    def condition_log_prior(self, condition: Inference) -> Tensor:
-        """log p(zc) of the joint, (batch,)."""
-        return condition.log_prior()
+    def conditionals(
+        self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition, first: int = 0
+    ) -> Iterator[Gaussian | Mixture]:
+        """``conditional`` of every layer from ``first`` on, given the latents above it."""
+        state = top_down(ladder, enc)
+        for layer, latent in enumerate(latents):
+            if layer >= first:
+                yield self.conditional(ladder, state, enc)
+            if layer + 1 < len(latents):
+                state = ladder.tower.step(state, latent)
 
     def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
-        """p(top latent | zc), of all latents at once where one mixture joins them, in closed form.
+        """p(top latent | zc), of all latents at once where ``is_joint``, in closed form.
 
         Raises:
             ModelError: a tie that has no closed form.
         """
-        return self.conditional(0, ladder, [], enc)
+        return self.conditional(ladder, top_down(ladder, enc), enc)
 
     def sample(
         self,
@@ -92,8 +92,8 @@ class Tie(nn.Module):
         noise: Tensor,
         temperatures: list[float],
         top: Gaussian | Mixture | None = None,
-    ) -> list[Tensor]:
-        """Latents of fields, coarse to fine, from ``noise`` (batch, noise_size).
+    ) -> TopDownState:
+        """Latents of fields, at the end of the ladder's way down, from ``noise`` (batch, noise_size).
 
         Args:
             ladder: the field's.
@@ -102,14 +102,55 @@ class Tie(nn.Module):
             temperatures: scale of the noise of every layer, top first.
             top: sampled in place of what the tie says of the top latent.
         """
-        uniform = torch.special.ndtr(noise[:, 0])
-        codes = Path()
+        uniform, state = torch.special.ndtr(noise[:, 0]), top_down(ladder, enc)
         for i, part in enumerate(noise[:, 1:].split(self.sizes, -1)):
             part = part.view(-1, *self.shapes[i])
-            found = top if top is not None and i == 0 else self.conditional(i, ladder, codes, enc)
+            found = top if top is not None and i == 0 else self.conditional(ladder, state, enc)
             if isinstance(found, Mixture):
-                code = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
+                latent = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
             else:
-                code = found.sample(part * temperatures[i])
-            codes.append(code)
-        return codes
+                latent = found.sample(part * temperatures[i])
+            state = ladder.tower.step(state, latent)
+        return state
+
+    def log_prob(self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition) -> Tensor:
+        """log p(zg | zc) of the model as sampled, (batch,)."""
+        layers = zip(latents, self.conditionals(ladder, latents, enc), strict=True)
+        return total(p.log_prob(z.flatten(1) if isinstance(p, Mixture) else z) for z, p in layers)
+
+    def rate(
+        self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition
+    ) -> tuple[Tensor, Tensor]:
+        """``(rate, tie)`` in nats, each (batch,): their sum is E_q[log q(zg) - log p(zg | zc)]."""
+        rate = total(field.kl())
+        return rate, torch.zeros_like(rate)
+
+    def condition_log_prior(self, condition: Inference) -> Tensor:
+        """log p(zc) of the joint, (batch,)."""
+        return condition.log_prior()
+
+    def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Standard deviations of the joint's prior, of both sides: (size,) per layer, top first."""
+        return [torch.ones(size) for size in self.condition_sizes], [torch.ones(size) for size in self.sizes]
+
+    @torch.no_grad()
+    def initialize_from_data(
+        self, condition: LadderVAE, field: LadderVAE, xc: Tensor, residual: Tensor
+    ) -> None:
+        """Set what has a closed form, if anything has.
+
+        Args:
+            condition: the condition's ladder, with starting values.
+            field: the field's, likewise.
+            xc: (n, c, h, w), standardised conditions.
+            residual: (n, c', h', w'), what the regression leaves of their fields.
+        """
+
+    def diagnostics(self, field: Inference, enc: EncodedCondition) -> dict[str, float]:
+        """Numbers for the log of a training run."""
+        return {}
+
+
+def top_down(ladder: LadderVAE, enc: EncodedCondition) -> TopDownState:
+    """The field ladder's way down for conditions, before the top latent."""
+    return ladder.tower.top_down(enc.mean, enc.context_maps)

@@ -1,13 +1,12 @@
-"""Leading principal components of a layer too large for its covariance, by randomised subspace iteration."""
+"""Principal components: a layer as a short vector and back, whatever its size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
-from coembed.data.pairs import Pairs, Rows, chunks
 from coembed.errors import ConfigError
 
 _RANK = 256  # components kept of a layer too large to use whole
@@ -39,12 +38,25 @@ class Subspace:
 
     @classmethod
     def fit(
-        cls, pairs: Pairs, layer: Callable[[Rows], Tensor], mean: Tensor, *, full: int, rank: int | None
+        cls,
+        blocks: Callable[[], Iterable[Tensor]],
+        mean: Tensor,
+        *,
+        count: int,
+        full: int,
+        rank: int | None,
     ) -> Subspace:
         """The whole layer if it has at most ``full`` values and no rank is asked for, else components.
 
         Two rounds of subspace iteration from a fixed start [Halko, Martinsson and Tropp 2011], each one pass;
         in memory is one matrix (dim, rank + 16).
+
+        Args:
+            blocks: called once per pass; gives the layer (batch, ...) block by block, ``count`` rows in all.
+            mean: (dim,) float64, of all rows.
+            count: rows.
+            full: values of a layer that is used whole.
+            rank: components; None for as many as suit the size.
 
         Raises:
             ConfigError: a rank below 1.
@@ -54,23 +66,23 @@ class Subspace:
         dim = len(mean)
         if rank is None and dim <= full:
             return cls(mean, None, 0.0)
-        rank = min(rank or _RANK, dim, len(pairs) - 1)
+        rank = min(rank or _RANK, dim, count - 1)
         if rank == dim:
             return cls(mean, None, 0.0)
         width = min(rank + _OVERSAMPLE, dim)
         basis = torch.randn(dim, width, generator=torch.Generator().manual_seed(0))
         for _ in range(_ITERATIONS):
             product = torch.zeros_like(basis)
-            for rows in chunks(pairs):
-                centred = layer(rows).flatten(1) - mean.float()
-                product.addmm_(centred.T, centred @ basis, alpha=1 / len(pairs))
+            for block in blocks():
+                centred = block.flatten(1) - mean.float()
+                product.addmm_(centred.T, centred @ basis, alpha=1 / count)
             basis = torch.linalg.qr(product).Q
         inner, total = torch.zeros(width, width, dtype=torch.float64), 0.0
-        for rows in chunks(pairs):
-            centred = layer(rows).flatten(1) - mean.float()
+        for block in blocks():
+            centred = block.flatten(1) - mean.float()
             code = (centred @ basis).double()
-            inner.addmm_(code.T, code, alpha=1 / len(pairs))
-            total += float(centred.square().sum(dtype=torch.float64)) / len(pairs)
+            inner.addmm_(code.T, code, alpha=1 / count)
+            total += float(centred.square().sum(dtype=torch.float64)) / count
         values, vectors = torch.linalg.eigh(inner)
         leading = vectors.flip(1)[:, :rank].float()
         left = max(total - float(values.flip(0)[:rank].sum()), 0.0) / (dim - rank)
