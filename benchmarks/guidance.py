@@ -29,7 +29,8 @@ import torch
 from guidance_table import write_results
 from guidance_worlds import world_blocks, world_store
 
-from coembed.data.similarity.features import Block, Scaling, action_block, groups_of, pixel_block
+from coembed.data.names import clip_of
+from coembed.data.similarity.features import Block, Scaling, action_block, pixel_block
 from coembed.data.similarity.files import read_features, write_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
@@ -189,7 +190,7 @@ def run(data, count: int, kind: str, weight: float, seed: int, options, out: Pat
 
 def chosen_rows(validation: PairStore) -> tuple[np.ndarray, np.ndarray]:
     """Rows that choose the weights and rows that score them: whole photos or clips, in a random order."""
-    groups = groups_of(validation.names)
+    groups = np.unique([clip_of(name) for name in validation.names], return_inverse=True)[1]
     order = np.random.default_rng(0).permutation(groups.max() + 1)
     first = np.isin(groups, order[: len(order) // 4])
     shuffled = np.random.default_rng(1).permutation(len(validation))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from coembed.data.names import is_whole
 from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
@@ -58,7 +59,7 @@ class Whole(Subset):
     """The pairs that are no crops of others: crops would crowd the nearest neighbours with one scene."""
 
     def __init__(self, store: PairStore):
-        super().__init__(store, torch.tensor([i for i, name in enumerate(store.names) if "#" not in name]))
+        super().__init__(store, torch.tensor([i for i, name in enumerate(store.names) if is_whole(name)]))
         self.store = store
 
 

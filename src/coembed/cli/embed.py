@@ -66,9 +66,9 @@ def run_embed(config: EmbedConfig) -> Path:
     import numpy as np
 
     from coembed.cli.output.embed_map import draw_map
+    from coembed.data.names import clip_of
     from coembed.data.similarity.config import SimilarityConfig
     from coembed.data.similarity.embedding import make_targets
-    from coembed.data.similarity.features import groups_of
     from coembed.data.similarity.prepared import store_blocks
     from coembed.data.store.store import open_pairs
 
@@ -84,7 +84,7 @@ def run_embed(config: EmbedConfig) -> Path:
     rows = np.arange(count) * len(store) // count
     blocks = {name: b.rows(rows) for name, b in store_blocks(store, options.wanted, config.own).items()}
     names = [store.names[i] for i in rows]
-    points = make_targets(blocks, None, options, groups_of(names)).condition[0]
+    points = make_targets(blocks, None, options, [clip_of(name) for name in names]).condition[0]
     labels = labels_of(store, rows)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)

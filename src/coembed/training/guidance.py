@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from coembed.data.names import clip_of
 from coembed.data.similarity.embedding import Targets, make_targets
-from coembed.data.similarity.features import Block, groups_of, mirrored_layout
+from coembed.data.similarity.features import Block, mirrored_layout
 from coembed.data.similarity.prepared import store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import TrainingError
@@ -159,7 +160,7 @@ def store_guide(
         DataError: see ``store_blocks`` and ``make_targets``.
     """
     blocks = {name: block.rows(rows) for name, block in store_blocks(store, config.wanted, config.own).items()}
-    groups = groups_of([store.names[i] for i in rows])
+    groups = [clip_of(store.names[i]) for i in rows]
     mirrored = _mirrored(blocks, store) if flips else None
     return Guide(config, make_targets(blocks, mirrored, config, groups), scales)
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from coembed.cli.reproduce.options import METHODS, ReproduceConfig
+from coembed.data.names import is_whole, scene_of
 from coembed.data.pairs import Subset, evenly_spaced, fingerprint
 from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.baselines.presets import BASELINES
-from coembed.models.baselines.smoothing import sources_of
 from coembed.models.baselines.stored_nearest import NearestModel
 from coembed.models.pretrained import CONFIG_FILE, class_for, from_pretrained
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
-
-_CROP = re.compile(r"#\d+$")
 
 
 @dataclass(frozen=True)
@@ -54,13 +50,13 @@ class Corpus:
 
     def whole(self) -> Subset:
         """The training pairs that show a whole photo: crops would crowd the neighbours with the same scene."""
-        rows = [row for row, name in enumerate(self.train.names) if not _CROP.search(name)]
+        rows = [row for row, name in enumerate(self.train.names) if is_whole(name)]
         return Subset(self.train, torch.tensor(rows or range(len(self.train))))
 
     def held_out(self, limit: int) -> Subset:
         """The first held-out pairs; evenly spread ones if several are of one video, which lie side by side."""
         count = min(limit, len(self.val))
-        apart = len(np.unique(sources_of(self.val.names))) == len(self.val)
+        apart = len({scene_of(name) for name in self.val.names}) == len(self.val)
         return Subset(self.val, torch.arange(count) if apart else evenly_spaced(len(self.val), count))
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from coembed.data.prepare.photos import LARGEST_CROP, SMALLEST_CROP, PhotoRecipe, TaskRecipe, seen_in
+from coembed.data.names import MAX_CROP, MIN_CROP, frame_name, view_name
+from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, seen_in
 from coembed.data.prepare.workers import Item, Pair
 from coembed.data.sources.video import Video, open_video, read_frames
 from coembed.errors import PhotoError
@@ -75,7 +76,7 @@ class ClipRecipe(TaskRecipe):
             options |= {"via": via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
             options["likeness"] = LIKENESS
         if self.views > 1:
-            options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
+            options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
         return options
 
     def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
@@ -87,14 +88,14 @@ class ClipRecipe(TaskRecipe):
         """
         pairs, unreliable = [], 0
         for k, frames, seconds in self._sampled(item.paths[0]):
-            name = f"{item.name}@{k}"
+            name = frame_name(item.name, k)
             if not self._moves:
                 pairs += self._photo_pairs(name, frames[0])
                 continue
             motion, valid = flow_over(frames, seconds, self.via)
             rgb = frames[0].astype(np.float32) / np.float32(255)
             for v in range(self.views):
-                view = f"{name}#{v}" if v else name
+                view = view_name(name, v)
                 part = seen_in(view, v, valid)
                 if part.mean() < self.min_valid:
                     unreliable += 1
@@ -114,7 +115,7 @@ class ClipRecipe(TaskRecipe):
         layers = recipe.split(name, frame.astype(np.float32) / np.float32(255))
         pairs = []
         for v in range(self.views):
-            view = f"{name}#{v}" if v else name
+            view = view_name(name, v)
             condition, field = (seen_in(view, v, layer) for layer in layers)
             pairs.append(Pair(view, *recipe.average(view, condition, field)))
         return pairs

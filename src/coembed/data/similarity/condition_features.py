@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coembed.data.similarity.features import Block, Scaling, action_block, groups_of, pixel_block
+from coembed.data.names import clip_of
+from coembed.data.similarity.features import Block, Scaling, action_block, pixel_block
 from coembed.data.similarity.files import read_features
 from coembed.numerics.lpp.lpp import LocalityPreservingProjection
 
@@ -52,7 +53,7 @@ def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tenso
     projection = LocalityPreservingProjection(_COMPONENTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fewer dimensions than wanted are as good
-        projection.fit(scaling.join(blocks), groups=groups_of([names[i] for i in fitted]))
+        projection.fit(scaling.join(blocks), groups=[clip_of(names[i]) for i in fitted])
     parts = [
         projection.transform(scaling.join(features(rows[start : start + _CHUNK])))
         for start in range(0, count, _CHUNK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ def make_targets(
     blocks: Mapping[str, Block],
     mirrored: Mapping[str, Block] | None,
     config: SimilarityConfig,
-    groups: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Targets:
     """Embed pairs by their features.
 
@@ -47,7 +47,7 @@ def make_targets(
         blocks: a row per pair: any of label, layout, pixels, field_pixels, own.
         mirrored: the same of every pair in a mirror, or None.
         config: the options.
-        groups: near duplicates, which shall not be neighbours (see ``features.groups_of``).
+        groups: pairs of one name here are near duplicates, and shall not be neighbours (see ``names.clip_of``).
 
     Raises:
         DataError: no block with a weight above 0, or features that are the same for all pairs.

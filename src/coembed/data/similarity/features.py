@@ -7,7 +7,6 @@ the boxes of a category cover. ``pixels``: condition and field themselves, small
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from coembed.data.prepare.photos import crop_of
+from coembed.data.names import action_of, crop_of, is_whole, whole_of
 from coembed.data.similarity.annotations import Annotations
 from coembed.data.similarity.layout import coverage
 from coembed.errors import ConfigError, DataError
@@ -26,7 +25,6 @@ WEIGHTS = {"label": 2.0, "layout": 2.0, "pixels": 1.0, "own": 1.0}
 
 Matrix = Any
 """(n, d) float32, a numpy array or a ``csr_array``; scipy does not say enough of these for a union."""
-_CLIP = re.compile(r"(?:.*/)?v_(?P<action>.+)_g(?P<group>\d+)_c(?P<clip>\d+)")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def annotation_blocks(
     labels, layouts = _Sparse(categories), _Sparse(categories * grid * grid)
     known = 0
     for name in names:
-        number = annotations.photos.get(_photo_of(name))
+        number = annotations.photos.get(whole_of(name))
         if number is None:
             labels.add([], [])
             layouts.add([], [])
@@ -95,26 +93,15 @@ def annotation_blocks(
 
 def action_block(names: Sequence[str]) -> Block | None:
     """The action of clips named as UCF101's (``v_Dive_g01_c02.avi@3``), one column each; None for others."""
-    found = [_CLIP.match(name) for name in names]
-    if not found or not all(found):
+    found = [action for action in map(action_of, names) if action is not None]
+    if not found or len(found) < len(names):
         return None
-    actions, codes = np.unique([m["action"] for m in found if m], return_inverse=True)
+    actions, codes = np.unique(found, return_inverse=True)
     count = len(names)
     ones = np.ones(count, dtype=np.float32)
     return Block(
         smaller(sparse.csr_array((ones, codes, np.arange(count + 1)), shape=(count, len(actions)))),
         tuple(actions.tolist()),
-    )
-
-
-def groups_of(names: Sequence[str]) -> np.ndarray:
-    """One number per pair, equal for crops of a photo and for samples of a clip, which are near duplicates.
-
-    >>> groups_of(["a.jpg", "a.jpg#1", "b.jpg", "v_Dive_g01_c02.avi@0", "v_Dive_g01_c02.avi@3#1"]).tolist()
-    [0, 0, 1, 2, 2]
-    """
-    return np.unique([re.sub(r"(@\d+)?(#\d+)?$", "", name) for name in names], return_inverse=True)[1].reshape(
-        -1
     )
 
 
@@ -252,16 +239,12 @@ def smaller(values: Matrix) -> Matrix:
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
-def _photo_of(name: str) -> str:
-    return re.sub(r"#\d+$", "", name)
-
-
 def _in_view(boxes: np.ndarray, size: np.ndarray, name: str) -> np.ndarray:
     """Boxes x, y, width, height in pixels as left, top, right, bottom in fractions of what the pair shows."""
     width, height = (int(s) for s in size)
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
     left, top, right, bottom = 0, 0, width, height
-    if _photo_of(name) != name:
+    if not is_whole(name):
         rows, columns = crop_of(name, (height, width))
         left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
     origin = np.array([left, top, left, top])

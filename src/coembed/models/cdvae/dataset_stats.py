@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.data.names import groups_of
+from coembed.data.names import groups_of, whole_of
 from coembed.data.pairs import Pairs
 
 _PAIRS, _VALUES = 2_000, 24 << 20  # looked at, at most: so many pairs, or as many as have so many values
@@ -69,7 +69,7 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
     """
     names = [str(i) for i in range(len(pairs))] if names is None else names
     groups = groups_of(names)
-    scenes = len({name.partition("#")[0] for name in names})
+    scenes = len({whole_of(name) for name in names})
     generator = torch.Generator().manual_seed(seed)
     count = max(groups, default=-1) + 1
     if len(groups) < _LEAST or count < 2:
