@@ -10,7 +10,7 @@ from coembed.numerics import scoring_rules
 from coembed.numerics.scoring_rules import average_cells, pooled_energy_score
 from coembed.training import checkpoint
 from coembed.training.checkpoint import read_tensors
-from coembed.training.score_config import ScoreConfig
+from coembed.training.config import ScoreConfig
 from coembed.training.step import make_optimizer, train_step
 
 
