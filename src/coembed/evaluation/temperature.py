@@ -27,7 +27,6 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.metrics import multiscale_energy_score, sharpness
 from coembed.evaluation.reliability import spread_and_skill
 from coembed.evaluation.results import SCALES, Evaluation, difference
-from coembed.models.cdvae.draws import with_draws
 from coembed.models.pretrained import load_pretrained
 from coembed.numerics.random import Streams
 
@@ -73,7 +72,7 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     fitted_on, judged_on = halves(store, config.limit)
     free, start = model, before
     if config.beside:
-        free = with_draws(model, leading=0)
+        free = model.with_sampling(leading=0)
         start = tuple(model.config.calibrated) or (1.0,) * len(before)
     after = fit_temperatures(
         lambda t: judge(free, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
@@ -90,13 +89,13 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
             seed=config.seed + 1,
             clip=(layer.low, layer.high),
         )
-        for name, tempered in (("before", model), ("after", with_draws(free, layer_temperatures=after)))
+        for name, tempered in (("before", model), ("after", free.with_sampling(layer_temperatures=after)))
     ]
     found = Calibrated(before, after, (scores[0], scores[1]), out)
     said = report(found, config, len(fitted_on))
     card = loaded.folder / "README.md"
     known = card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {loaded.task}"
-    written = with_draws(model, **{"calibrated" if config.beside else "layer_temperatures": after})
+    written = model.with_sampling(**{"calibrated" if config.beside else "layer_temperatures": after})
     write_whole(written, out, task=loaded.task, card=f"{known}\n\n{said}\n")
     print(said)
     print(f"\nWritten: {out}")
@@ -161,7 +160,7 @@ class Judged:
 @torch.no_grad()
 def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
     """Judge a model at these temperatures, with the same noise for all of them."""
-    tempered, energy = with_draws(model, layer_temperatures=temperatures), 0.0
+    tempered, energy = model.with_sampling(layer_temperatures=temperatures), 0.0
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)
