@@ -3,7 +3,7 @@ r"""A mixture of ridge regressions, found by expectation maximisation: where a m
 .. math:: p(z \mid x) = \sum_k \pi_k N(z;\, A_k x + b_k,\, \mathrm{diag}(v_k))
 
 Where the fields of one condition have several modes, each mode is often nearly linear in the condition although
-their mean is not. A network that starts from constants needs thousands of steps to see that; this takes seconds.
+their mean is not. A network that starts from constants needs thousands of steps for that; this takes seconds.
 """
 
 from __future__ import annotations
