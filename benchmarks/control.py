@@ -28,10 +28,10 @@ from coembed.data.store.store import open_pairs
 from coembed.editing.api import load_model
 from coembed.editing.steering.controls import DOUBT
 from coembed.editing.steering.inpaint import Hint, sample_hint
-from coembed.evaluation.metrics import crps, energy_score
 from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
+from coembed.numerics.scoring_rules import crps, energy_score
 from coembed.serialization import read_json, write_json
 
 SEED, PART, MORE = 0, 10, 20

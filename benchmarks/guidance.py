@@ -39,8 +39,7 @@ from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS
 from coembed.models.pretrained import load_pretrained
 from coembed.serialization import write_json
-from coembed.training.config import TrainConfig
-from coembed.training.guidance_config import GuidanceConfig
+from coembed.training.config import GuidanceConfig, TrainConfig
 from coembed.training.run import run_train
 
 RESULTS = Path(__file__).parent / "results"

@@ -21,9 +21,9 @@ from machine import describe
 from torch import Tensor
 
 from coembed.data.pairs import Indices, Pairs
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.numerics.random import Streams
+from coembed.serialization import write_compact_json
 
 FULL = 40_000
 

@@ -30,7 +30,6 @@ from torch import Tensor
 from coembed.cli.output.progress import Progress
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
@@ -39,7 +38,7 @@ from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import CALIBRATED, load_pretrained
 from coembed.numerics.random import Streams
-from coembed.serialization import read_json, write_json
+from coembed.serialization import read_json, write_compact_json, write_json
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 TOLD = "random fields of the true action"

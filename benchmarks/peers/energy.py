@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coembed.numerics.scoring_rules import differentiable_energy_score
 from peers.peer import Noise, Peer, Shape
 from peers.scales import Decoder, Encoder, level_shapes, widths
 
@@ -26,13 +27,11 @@ _SMALLEST = 1e-8  # added to a mean square before its root: coinciding fields ha
 
 def multiscale_energy(samples: Tensor, field: Tensor) -> Tensor:
     """Fair energy score of samples (m, batch, c, h, w), m >= 2, about a field (batch, c, h, w); (batch,)."""
-    m = len(samples)
-    first, second = torch.triu_indices(m, m, 1)
     total = field.new_zeros(len(field))
     for pool in _POOLS:
         y = F.avg_pool2d(field, pool).flatten(1)
-        yk = F.avg_pool2d(samples.flatten(0, 1), pool).reshape(m, *y.shape)
-        total = total + _length(yk - y).mean(0) - 0.5 * _length(yk[first] - yk[second]).mean(0)
+        yk = F.avg_pool2d(samples.flatten(0, 1), pool).reshape(len(samples), *y.shape)
+        total = total + differentiable_energy_score(yk, y, _length)
     return total / len(_POOLS)
 
 

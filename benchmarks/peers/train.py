@@ -20,8 +20,9 @@ from torch import Tensor
 
 from coembed.data.pairs import Pairs, evenly_spaced, fingerprint
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import named_generator
 from coembed.serialization import read_json, write_bytes, write_json
-from coembed.training.batches import Batches, named_generator
+from coembed.training.batches import Batches
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.interrupt import Interrupt

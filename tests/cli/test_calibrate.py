@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from coembed.cli.calibrate_options import CalibrateConfig
+from coembed.cli.calibrate import CalibrateConfig, run_calibrate
 from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import difference
-from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge, run_calibrate
+from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE

@@ -15,9 +15,8 @@ from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, TrainingError
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
-from coembed.training.config import TrainConfig
+from coembed.training.config import GuidanceConfig, TrainConfig
 from coembed.training.guidance import FILE, Guide, allocate, store_guide
-from coembed.training.guidance_config import GuidanceConfig
 from coembed.training.run import run_train
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from coembed.data.pairs import evenly_spaced, load_all
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import epoch_order
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, epoch_order
+from coembed.training.batches import Batches
 from coembed.training.ema import Ema
 from coembed.training.log import Log
 from coembed.training.schedule import Budget

@@ -67,12 +67,12 @@ def run_embed(config: EmbedConfig) -> Path:
 
     from coembed.cli.output.embed_map import draw_map
     from coembed.data.names import clip_of
+    from coembed.data.similarity.config import SimilarityConfig
     from coembed.data.similarity.embedding import make_targets
     from coembed.data.similarity.prepared import store_blocks
     from coembed.data.store.store import open_pairs
-    from coembed.training.guidance_config import GuidanceConfig
 
-    options = GuidanceConfig(
+    options = SimilarityConfig(
         label=config.label,
         layout=config.layout,
         pixels=config.pixels,
@@ -82,8 +82,7 @@ def run_embed(config: EmbedConfig) -> Path:
     store = open_pairs(config.pairs, "train")
     count = min(len(store), config.limit)
     rows = np.arange(count) * len(store) // count
-    wanted = tuple(name for name in ("label", "layout", "pixels") if getattr(config, name) > 0)
-    blocks = {name: b.rows(rows) for name, b in store_blocks(store, wanted, config.own).items()}
+    blocks = {name: b.rows(rows) for name, b in store_blocks(store, options.wanted, config.own).items()}
     names = [store.names[i] for i in rows]
     points = make_targets(blocks, None, options, [clip_of(name) for name in names]).condition[0]
     labels = labels_of(store, rows)

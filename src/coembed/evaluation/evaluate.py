@@ -15,6 +15,7 @@ from coembed.evaluation import extended, metrics
 from coembed.evaluation import reliability as calibration
 from coembed.evaluation.results import BEST_OF, LEVELS, SCALES, Evaluation
 from coembed.models.base import Sampler
+from coembed.numerics import scoring_rules
 from coembed.numerics.random import Streams
 
 _BATCH_VALUES = 16 << 20  # values of samples in memory at a time: 64 MiB in float32
@@ -129,11 +130,11 @@ def _score(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
     if count < 2:
         return scores
     scales = [s for s in SCALES if s <= min(truth.shape[-2:])]
-    energy = metrics.multiscale_energy_score(drawn, truth, scales)
+    energy = scoring_rules.multiscale_energy_score(drawn, truth, scales)
     scores |= {f"energy_{s}px": values for s, values in energy.items()}
     spread, skill = calibration.spread_and_skill(drawn, truth)
     covered = calibration.coverage(drawn, truth, LEVELS)
-    scores |= {"variance": metrics.grid_variance(drawn), "crps": metrics.crps(drawn, truth)}
+    scores |= {"variance": metrics.grid_variance(drawn), "crps": scoring_rules.crps(drawn, truth)}
     scores |= {"spread": spread, "skill": skill}
     return scores | {f"coverage_{round(100 * level)}": values for level, values in covered.items()}
 

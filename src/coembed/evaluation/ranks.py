@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coembed.evaluation.metrics import check_samples
 from coembed.evaluation.reliability import cells
 from coembed.evaluation.results import BINS
+from coembed.numerics.scoring_rules import check_samples
 
 PRE_RANKS = ("average_rank", "band_depth")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError
-from coembed.evaluation.metrics import check_samples
+from coembed.numerics.scoring_rules import check_samples
 
 
 def coverage(samples: Tensor, truth: Tensor, levels: Sequence[float] = (0.5, 0.8, 0.9)) -> dict[float, Tensor]:

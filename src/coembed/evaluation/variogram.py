@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError
-from coembed.evaluation.metrics import check_samples
+from coembed.numerics.scoring_rules import check_samples
 
 LAGS = (1, 2, 4, 8)
 

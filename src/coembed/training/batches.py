@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor
 
 from coembed.data.pairs import Pairs, load_all
 from coembed.errors import DataError
+from coembed.numerics.random import epoch_order
 
 HELD_BYTES = 2 << 30  # pairs up to this size are held in memory, larger ones are read row by row
 
@@ -74,23 +73,3 @@ def mirror(layer: Tensor, vector: bool = False) -> Tensor:
     """A layer (batch, c, h, w) left to right; in a mirror a displacement to the right is one to the left."""
     layer = layer.flip(-1)
     return torch.cat([-layer[:, :1], layer[:, 1:]], 1) if vector else layer
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
-    """A permutation of ``count`` rows that depends on (seed, epoch) alone."""
-    return torch.randperm(count, generator=named_generator(seed, f"epoch/{epoch}"))
-
-
-def named_generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator for one purpose: a function of (seed, name), independent of every other name's."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
-
-
-def global_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
-    """Torch's own, for layers such as dropout that take no generator; seeded here, kept in checkpoints."""
-    torch.manual_seed(seed)
-    found = {"torch": torch.default_generator}
-    if device.type == "cuda":
-        found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
-    return found

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from coembed.models.base import Guided, Latents, Scored, Trainable
 from coembed.numerics.scoring_rules import pooled_energy_score
-from coembed.training.config import TrainConfig
+from coembed.training.config import ScoreConfig, TrainConfig
 from coembed.training.precision import bfloat16_gain
-from coembed.training.score_config import ScoreConfig
 
 _ROWS_NAMED = 8
 

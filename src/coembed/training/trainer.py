@@ -21,10 +21,11 @@ import torch
 from coembed.data.pairs import Pairs, evenly_spaced
 from coembed.errors import TrainingError
 from coembed.models.base import Trainable
+from coembed.numerics.random import global_generators, named_generator
 from coembed.serialization import to_dict
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, global_generators, named_generator
+from coembed.training.batches import Batches
 from coembed.training.best import Best
 from coembed.training.checkpoint import State
 from coembed.training.config import TrainConfig

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from coembed.data.pairs import Pairs, evenly_spaced
-from coembed.evaluation.metrics import multiscale_energy_score
 from coembed.evaluation.results import SCALES
 from coembed.models.base import Trainable
 from coembed.numerics.random import Streams
+from coembed.numerics.scoring_rules import multiscale_energy_score
 from coembed.training.config import TrainConfig
 from coembed.training.step import autocast
 

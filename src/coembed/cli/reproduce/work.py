@@ -13,12 +13,11 @@ from coembed.cli.output.progress import clock
 from coembed.cli.reproduce.models import Corpus, Model, is_trained, open_model, run_folder, train
 from coembed.cli.reproduce.options import METHODS, ReproduceConfig
 from coembed.errors import ConfigError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
 from coembed.evaluation.results import Evaluation
 from coembed.models.cdvae.model import CDVAE
-from coembed.serialization import from_dict, read_json, to_dict, write_json
+from coembed.serialization import from_dict, read_json, to_dict, write_compact_json, write_json
 from coembed.training.record import read_record
 
 _TARGETS = ("joint", "conditional")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from coembed.data.similarity.align import agreement, canonical, procrustes
+from coembed.data.similarity.config import SimilarityConfig
 from coembed.data.similarity.features import Block, Scaling
 from coembed.errors import DataError
 from coembed.numerics.lpp.lpp import LocalityPreservingProjection
-from coembed.training.guidance_config import GuidanceConfig
 
 _FIELD = "field_pixels"
 
@@ -35,7 +35,7 @@ class Targets:
 def make_targets(
     blocks: Mapping[str, Block],
     mirrored: Mapping[str, Block] | None,
-    config: GuidanceConfig,
+    config: SimilarityConfig,
     groups: Sequence[str] | None = None,
 ) -> Targets:
     """Embed pairs by their features.
@@ -79,7 +79,7 @@ def make_targets(
     return Targets(condition, field, agreement(condition[0], field[0]))
 
 
-def _embed(blocks, mirrored, used, weights, config: GuidanceConfig, groups) -> np.ndarray:
+def _embed(blocks, mirrored, used, weights, config: SimilarityConfig, groups) -> np.ndarray:
     """(1 or 2, n, k) targets from these blocks: mean 0 and deviation 1 over the pairs as they are."""
     chosen = {name: blocks[name] for name in used}
     scaling = Scaling.of(chosen, weights)

@@ -32,8 +32,8 @@ def choose_smoothing(search: NearestNeighbours, names: Sequence[str] | None = No
     Returns:
         Pixels.
     """
-    from coembed.evaluation.metrics import squared_errors
     from coembed.models.baselines.nearest import smooth
+    from coembed.numerics.scoring_rules import squared_errors
 
     count = len(search.pairs)
     sources = np.arange(count) if names is None else np.array(number_by(scene_of, names))
