@@ -28,7 +28,6 @@ from coembed.data.store.store import open_pairs
 from coembed.editing.loading import load_model
 from coembed.editing.steering.controls import DOUBT
 from coembed.editing.steering.inpaint import Hint, sample_hint
-from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
 from coembed.numerics.scoring_rules import crps, energy_score
@@ -86,7 +85,7 @@ def _scores(
     model: CDVAE, condition: Tensor, field: Tensor, rows: list[int], n: int
 ) -> dict[str, list[dict[str, float]]]:
     """Scores of every photo of a part, by whose field it is and the way of sampling."""
-    learned = with_draws(model, layer_temperatures=(), leading=0, clip=None, decode="draw")
+    learned = model.with_sampling(layer_temperatures=(), leading=0, clip=None, decode="draw")
     own = learned.sample(condition, 1, generator=Streams(SEED + 1, rows))[0]
     mask = torch.zeros(len(rows), 1, *field.shape[-2:])
     height, width = field.shape[-2] // 2, field.shape[-1] // 2

@@ -14,7 +14,6 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import difference
 from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
-from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.pretrained import from_pretrained, save_pretrained
 
@@ -66,7 +65,7 @@ def test_a_wrong_spread_is_found_and_mended(folder, capsys, tolerance, near):
 
 def test_beside_keeps_the_models_own_way_to_draw(folder):
     own = from_pretrained(folder / "model")
-    smooth = with_draws(own, layer_temperatures=(1.2, 0.0), leading=2)
+    smooth = own.with_sampling(layer_temperatures=(1.2, 0.0), leading=2)
     save_pretrained(smooth, folder / "smooth", task="toys", card="# Toys\n")
     with pytest.raises(ModelError, match=r"smooth:calibrated: has no calibrated temperatures"):
         from_pretrained(f"{folder / 'smooth'}:calibrated")
@@ -77,7 +76,7 @@ def test_beside_keeps_the_models_own_way_to_draw(folder):
     assert written.config == dataclasses.replace(smooth.config, calibrated=found.after)
     calibrated = from_pretrained(f"{folder / 'out'}:calibrated")
     condition = torch.rand(3, 1, 8, 8)
-    wanted = with_draws(own, layer_temperatures=found.after).sample(condition, 4, generator=0)
+    wanted = own.with_sampling(layer_temperatures=found.after).sample(condition, 4, generator=0)
     assert torch.equal(calibrated.sample(condition, 4, generator=0), wanted)
     assert not torch.equal(written.sample(condition, 4, generator=0), wanted)
 

@@ -93,7 +93,6 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     from coembed.data.store.store import open_pairs
     from coembed.evaluation.evaluate import evaluate
     from coembed.evaluation.temperature import fit_temperatures, halves, judge
-    from coembed.models.cdvae.draws import with_draws
     from coembed.models.pretrained import load_pretrained
 
     out = Path(config.out)
@@ -107,7 +106,7 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     fitted_on, judged_on = halves(store, config.limit)
     free, start = model, before
     if config.beside:
-        free = with_draws(model, leading=0)
+        free = model.with_sampling(leading=0)
         start = tuple(model.config.calibrated) or (1.0,) * len(before)
     after = fit_temperatures(
         lambda t: judge(free, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
@@ -124,13 +123,13 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
             seed=config.seed + 1,
             clip=(layer.low, layer.high),
         )
-        for name, tempered in (("before", model), ("after", with_draws(free, layer_temperatures=after)))
+        for name, tempered in (("before", model), ("after", free.with_sampling(layer_temperatures=after)))
     ]
     found = Calibrated(before, after, (scores[0], scores[1]), out)
     said = describe(found, config, len(fitted_on))
     card = loaded.folder / "README.md"
     known = card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {loaded.task}"
-    written = with_draws(model, **{"calibrated" if config.beside else "layer_temperatures": after})
+    written = model.with_sampling(**{"calibrated" if config.beside else "layer_temperatures": after})
     write_whole(written, out, task=loaded.task, card=f"{known}\n\n{said}\n")
     print(said)
     print(f"\nWritten: {out}")

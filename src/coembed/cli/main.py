@@ -130,7 +130,8 @@ def _upsample(arguments: list[str]) -> int:
 def _prepare(arguments: list[str]) -> int:
     import tyro
 
-    from coembed.cli.prepare import PrepareConfig, run_prepare
+    from coembed.cli.prepare import run_prepare
+    from coembed.cli.prepare_options import PrepareConfig
 
     print(run_prepare(tyro.cli(PrepareConfig, prog="coembed prepare", args=arguments)).text())
     return 0

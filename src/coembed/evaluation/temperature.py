@@ -22,7 +22,6 @@ from coembed.errors import DataError
 from coembed.evaluation.metrics import sharpness
 from coembed.evaluation.reliability import spread_and_skill
 from coembed.evaluation.results import SCALES
-from coembed.models.cdvae.draws import with_draws
 from coembed.numerics.random import Streams
 from coembed.numerics.scoring_rules import multiscale_energy_score
 
@@ -89,7 +88,7 @@ class Judged:
 @torch.no_grad()
 def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
     """Judge a model at these temperatures, with the same noise for all of them."""
-    tempered, energy = with_draws(model, layer_temperatures=temperatures), 0.0
+    tempered, energy = model.with_sampling(layer_temperatures=temperatures), 0.0
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)

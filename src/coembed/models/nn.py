@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 _COARSEST = 8  # it works at 1/2, 1/4 and 1/8 of the field's size
 
@@ -23,9 +26,7 @@ class ResidualBlock(nn.Module):
         self.norm1 = _map_norm(norm, inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm2 = _map_norm(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        self.conv2 = zero_init(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
         self.dropout = nn.Dropout2d(dropout)
 
@@ -64,9 +65,7 @@ class UNet(nn.Module):
         self.join = nn.ModuleList([nn.Conv2d(2 * c, c, 1), nn.Conv2d(2 * b, b, 1), nn.Conv2d(2 * a, a, 1)])
         self.up = nn.ModuleList([ResidualBlock(c, b, "none", dropout), ResidualBlock(b, a, "none", dropout)])
         self.last = ResidualBlock(a, a, "none", dropout)
-        self.out = nn.Conv2d(a, 4 * shape[0], 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zero_init(nn.Conv2d(a, 4 * shape[0], 3, padding=1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, c, h, w) to (batch, c', h, w) and features (batch, n)."""
@@ -82,6 +81,13 @@ class UNet(nn.Module):
         h = self.up[1](F.interpolate(self.join[1](torch.cat([h, middle], 1)), scale_factor=2))
         h = self.last(self.join[2](torch.cat([h, fine], 1)))
         return F.pixel_shuffle(self.out(h), 2).float(), features.float()
+
+
+def zero_init(layer: Layer) -> Layer:
+    """The layer with all its parameters at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def full_precision(x: Tensor) -> torch.autocast:

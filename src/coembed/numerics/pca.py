@@ -1,10 +1,11 @@
-"""Principal components: a layer as a short vector and back, whatever its size."""
+"""Principal components: exact, randomised, and a layer as a short vector and back, whatever its size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from coembed.errors import ConfigError
@@ -106,3 +107,22 @@ class Subspace:
         if self.basis is None:
             return torch.zeros_like(flat)
         return flat - (flat @ self.basis) @ self.basis.T
+
+
+def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
+
+    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above, where
+    directions that fewer rows than ``rank`` can't give are zero.
+    """
+    size = x.shape[1]
+    if size <= 4096:
+        values, vectors = torch.linalg.eigh(x.T.double() @ x.double() / len(x))
+        return values.flip(0)[:rank].clamp(min=0).float(), vectors.flip(1)[:, :rank].float()
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(0)
+    _, values, vectors = torch.svd_lowrank(x, q=min(rank + 16, *x.shape), niter=4)
+    torch.set_rng_state(generator_state)
+    short = max(0, rank - len(values))  # fewer rows than directions asked for
+    variances, directions = values[:rank].square() / len(x), vectors[:, :rank]
+    return F.pad(variances, (0, short)), F.pad(directions, (0, short))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from coembed.cli.prepare import PrepareCoco, PrepareFolder, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareCoco, PrepareFolder
 from coembed.data.names import MAX_CROP, MIN_CROP, crop_of
 from coembed.data.prepare import build
 from coembed.data.store.index import read_index

@@ -5,8 +5,8 @@ from torch.distributions import MultivariateNormal
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.ladder import LadderVAE
-from coembed.models.cdvae.towers import principal_components
 from coembed.numerics.distributions import Gaussian
+from coembed.numerics.pca import principal_components
 
 TOWERS = {
     "fc": LadderConfig("fc", (2, 3, 4), (8, 8, 8)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from coembed.cli.reproduce.models import Corpus
 from coembed.data.prepare.photos import PhotoRecipe
-from coembed.data.prepare.workers import Item
+from coembed.data.sources.items import Item
 from coembed.editing.render import render
 from coembed.errors import CoEmbedError
 from coembed.imaging.io.photo import Photo, read_photo

@@ -16,7 +16,8 @@ import numpy as np
 
 from coembed.data.names import MAX_CROP, MIN_CROP, frame_name, view_name
 from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, seen_in
-from coembed.data.prepare.workers import Item, Pair
+from coembed.data.prepare.workers import Pair
+from coembed.data.sources.items import Item
 from coembed.data.sources.video import Video, open_video, read_frames
 from coembed.errors import PhotoError
 from coembed.imaging.flow import estimate as flow
@@ -25,10 +26,10 @@ from coembed.imaging.resize import area_average
 from coembed.tasks.motion import Motion
 from coembed.tasks.task import get_task
 
-LONGEST_SIDE = 160
-TOLERANCE = 0.01  # of the frame's longer side, that a trusted point may miss its start by
-LIKENESS = 0.15  # of white: a trusted point may differ so much in grey after the second
-_ENOUGH = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
+DEFAULT_LONGER_SIDE = 160
+MAX_RETURN_ERROR = 0.01  # of the frame's longer side, that a trusted point may miss its start by
+MAX_GREY_CHANGE = 0.15  # of white: a trusted point may differ so much in grey after the second
+_MIN_TRUSTED = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ClipRecipe(TaskRecipe):
     samples: int = 8
     via: Via = "auto"
     min_valid: float = 0.5
-    longest_side: int = LONGEST_SIDE
+    longest_side: int = DEFAULT_LONGER_SIDE
     views: int = 1
     fps: float | None = None
 
@@ -73,8 +74,8 @@ class ClipRecipe(TaskRecipe):
         }
         if self._moves:
             via = f"auto, {HOPS} hops" if self.via == "auto" else self.via
-            options |= {"via": via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
-            options["likeness"] = LIKENESS
+            options |= {"via": via, "min_valid": self.min_valid, "tolerance": MAX_RETURN_ERROR}
+            options["likeness"] = MAX_GREY_CHANGE
         if self.views > 1:
             options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
         return options
@@ -161,8 +162,8 @@ def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.nd
     """
     there, back = there_and_back(frames, via)
     h, w = there.shape[:2]
-    valid = flow.validity(there, back, absolute=(TOLERANCE * max(h, w)) ** 2)
-    valid &= flow.looks_alike(frames[0], frames[-1], there, tolerance=LIKENESS)
+    valid = flow.validity(there, back, absolute=(MAX_RETURN_ERROR * max(h, w)) ** 2)
+    valid &= flow.looks_alike(frames[0], frames[-1], there, tolerance=MAX_GREY_CHANGE)
     return there / np.array([w * seconds, h * seconds], np.float32), valid
 
 
@@ -179,7 +180,7 @@ def cells_of(motion: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> np
     """
     weight = area_average(valid.astype(np.float32), size)
     total = area_average(np.where(valid[..., None], motion, 0), size)
-    known = weight >= min(_ENOUGH, float(weight.max()))
+    known = weight >= min(_MIN_TRUSTED, float(weight.max()))
     cells = np.where(known[..., None], total / np.maximum(weight, 1e-6)[..., None], 0).astype(np.float32)
     return np.clip(fill(cells, known), Motion.field.low, Motion.field.high)
 

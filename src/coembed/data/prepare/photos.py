@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from coembed.data.names import MAX_CROP, MIN_CROP, crop_of, view_name, whole_of
-from coembed.data.prepare.workers import Item, OnePairAnItem
+from coembed.data.prepare.workers import OnePairAnItem
+from coembed.data.sources.items import Item
 from coembed.data.store.index import PairIndex
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo

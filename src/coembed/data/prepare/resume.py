@@ -13,7 +13,8 @@ from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
-from coembed.data.prepare.workers import Item, Recipe
+from coembed.data.prepare.workers import Recipe
+from coembed.data.sources.items import Item
 from coembed.data.store.index import INDEX, VERSION, Dtype, ShardEntry, Skipped, file_sha256, read_index
 from coembed.errors import ConfigError, DataError
 from coembed.serialization import from_dict, read_json, to_dict, write_json

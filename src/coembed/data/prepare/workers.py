@@ -11,24 +11,15 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from coembed.data.sources.items import Item
 from coembed.data.store.index import Dtype, PairIndex, Skipped, as_stored
 from coembed.errors import DataError, PhotoError
 from coembed.tasks.task import Layer
-
-
-@dataclass(frozen=True)
-class Item:
-    """What gives one pair: its name in the index, its files, which view of them (0: the whole)."""
-
-    name: str
-    paths: tuple[str, ...]
-    view: int = 0
 
 
 class Pair(NamedTuple):

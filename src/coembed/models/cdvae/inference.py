@@ -42,7 +42,7 @@ class TopDownState:
 
 @dataclass(frozen=True)
 class Inference:
-    """What q(z | x) gave: lists run coarse to fine, one entry per layer.
+    """q(z | x) of a batch: lists run coarse to fine, one entry per layer.
 
     Attributes:
         posteriors: q(z_i | x, latents above).

@@ -21,8 +21,8 @@ from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.inference import Inference, noise_source
 from coembed.models.cdvae.network import CoEmbedding
-from coembed.models.cdvae.towers import principal_components
 from coembed.models.nn import eval_mode
+from coembed.numerics.pca import principal_components
 
 START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
@@ -102,6 +102,34 @@ class CDVAE(CoEmbedding, Trainable):
             torch.manual_seed(seed)
             return self._loss(condition, field, generator, warmup)
 
+    def scored_draws(
+        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Fields as ``sample`` gives them, n per condition, but differentiable, and the true fields.
+
+        Noise is reparameterised, so that every Gaussian's mean and scale have gradients; the weights that a
+        mixture's component is picked by have none. Temperatures, active dimensions, pixel noise and the range
+        of samples are the config's: what is scored is what a user gets. Lower latents are told from the decoded
+        sample of the top one, so their networks learn to go on from samples, not from latents of true fields
+        alone. Networks are as in use, without dropout: noise that no sample has would be taken for spread.
+
+        Args:
+            condition: (batch, c, h, w), natural units.
+            field: (batch, c, h, w), natural units.
+            n: fields per condition.
+            generator: of the noise, on any device.
+
+        Returns:
+            ``(samples, truth)``, (n, batch, c, h, w) and (batch, c, h, w), both standardised.
+        """
+        with eval_mode(self):
+            enc, truth = self.encode(condition), self.standardise_field(field)
+            noise = torch.randn(n * len(enc), self._noise_size, generator=generator, device=generator.device)
+            noise = self._truncate_noise(noise.to(truth.device), self.config.leading)
+            rows = enc[enc.index(n)]
+            fields = self.sample_fields(rows, self.split_noise(noise), self.temperatures(1.0))
+            return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
+
     @torch.no_grad()
     def codes(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Posterior means of both sides' codes, coarse to fine, without any noise."""
@@ -144,7 +172,7 @@ class CDVAE(CoEmbedding, Trainable):
     def diagnostics(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator
     ) -> dict[str, float | list[float]]:
-        """What the codes carry: KL and active units per layer, effective mixture components.
+        """Information in the latents: KL and active units per layer, effective mixture components.
 
         A unit is active if the variance of its posterior mean over the examples exceeds 0.01. ``kl_field`` is
         against the ladder's own prior. ``components_effective``: exponential of the mean
@@ -188,6 +216,15 @@ class CDVAE(CoEmbedding, Trainable):
         return enc, residual, qc, self.field_ladder.infer(residual, noise, context_maps=enc.context_maps)
 
     def _spared(self, kl: Tensor) -> Tensor:
-        """What makes a layer's divergence the constant ``free_bits`` where its mean is below that, else 0."""
+        """The rest up to the constant ``free_bits`` of a layer whose mean divergence is below that, else 0."""
         short = kl.detach().mean() < self.config.free_bits
         return torch.where(short, self.config.free_bits - kl, 0.0)
+
+    def _within_clip(self, field: Tensor) -> Tensor:
+        """Standardised fields (rows, c, h, w) kept to the range that samples are clipped to, if any."""
+        if not self.config.clip:
+            return field
+        for bound, nearer in zip(self.config.clip, (torch.maximum, torch.minimum), strict=True):
+            level = field.new_full((1, self.config.field_shape[0], 1, 1), bound)
+            field = nearer(field, self._standardise(level, "field"))
+        return field

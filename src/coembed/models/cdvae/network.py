@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
@@ -45,6 +49,12 @@ class CoEmbedding(Scaled):
         """Regressions whose fields are shown to a conditional field tower, if any."""
         proposals = self._modules["kinds"]
         return proposals if isinstance(proposals, ModeProposals) else None
+
+    def with_sampling(self, **changes: Any) -> Self:
+        """The same model, weights shared and unchanged, with other values in its config of how it samples."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, **changes)
+        return other
 
     # ---- conditions and fields as the networks read them -----------------------------------------------------
 
@@ -265,34 +275,6 @@ class CoEmbedding(Scaled):
                 parts.append(fields.view(count, len(enc), *self.config.field_shape))
             return torch.cat(parts)
 
-    def scored_draws(
-        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Fields as ``sample`` gives them, n per condition, but differentiable, and the true fields.
-
-        Noise is reparameterised, so that every Gaussian's mean and scale have gradients; the weights that a
-        mixture's component is picked by have none. Temperatures, active dimensions, pixel noise and the range
-        of samples are the config's: what is scored is what a user gets. Lower latents are told from the decoded
-        sample of the top one, so their networks learn to go on from samples, not from latents of true fields
-        alone. Networks are as in use, without dropout: noise that no sample has would be taken for spread.
-
-        Args:
-            condition: (batch, c, h, w), natural units.
-            field: (batch, c, h, w), natural units.
-            n: fields per condition.
-            generator: of the noise, on any device.
-
-        Returns:
-            ``(samples, truth)``, (n, batch, c, h, w) and (batch, c, h, w), both standardised.
-        """
-        with eval_mode(self):
-            enc, truth = self.encode(condition), self.standardise_field(field)
-            noise = torch.randn(n * len(enc), self._noise_size, generator=generator, device=generator.device)
-            noise = self._truncate_noise(noise.to(truth.device), self.config.leading)
-            rows = enc[enc.index(n)]
-            fields = self.sample_fields(rows, self.split_noise(noise), self.temperatures(1.0))
-            return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
-
     @torch.no_grad()
     def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
         """The decoder's mean at the latents of a true field (D(zo) of eq. 10), natural units, not clipped."""
@@ -352,12 +334,3 @@ class CoEmbedding(Scaled):
         if self.config.decode == "draw":
             residual = pixel.sample(temperature * pixels.view_as(residual))
         return residual + enc.mean
-
-    def _within_clip(self, field: Tensor) -> Tensor:
-        """Standardised fields (rows, c, h, w) kept to the range that samples are clipped to, if any."""
-        if not self.config.clip:
-            return field
-        for bound, nearer in zip(self.config.clip, (torch.maximum, torch.minimum), strict=True):
-            level = field.new_full((1, self.config.field_shape[0], 1, 1), bound)
-            field = nearer(field, self._standardise(level, "field"))
-        return field

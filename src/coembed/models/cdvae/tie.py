@@ -56,6 +56,16 @@ class Tie(nn.Module):
         """Standard normals a sample uses: one per dimension, and one that picks a mixture's component."""
         return sum(self.sizes) + 1
 
+    def top_conditional(
+        self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition
+    ) -> Gaussian | Mixture:
+        """p(top latent | zc), flat where it is a mixture; see ``conditional``."""
+        return ladder.tower.prior(state)
+
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
+        """p(next latent | latents above, zc) below the top; see ``conditional``."""
+        return ladder.tower.prior(state)
+
     def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
         """p(next latent | latents above, zc), flat where it is a mixture.
 
@@ -64,18 +74,17 @@ class Tie(nn.Module):
             state: its way down so far.
             enc: conditions with latents, one per row.
         """
-        return ladder.tower.prior(state)
+        told = self.lower_conditional if state.layer else self.top_conditional
+        return told(ladder, state, enc)
 
-    def conditionals(
-        self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition, first: int = 0
-    ) -> Iterator[Gaussian | Mixture]:
-        """``conditional`` of every layer from ``first`` on, given the latents above it."""
+    def lower_conditionals(
+        self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition
+    ) -> Iterator[Gaussian]:
+        """``lower_conditional`` of every layer below the top, given the latents above it."""
         state = top_down(ladder, enc)
-        for layer, latent in enumerate(latents):
-            if layer >= first:
-                yield self.conditional(ladder, state, enc)
-            if layer + 1 < len(latents):
-                state = ladder.tower.step(state, latent)
+        for latent in latents[:-1]:
+            state = ladder.tower.step(state, latent)
+            yield self.lower_conditional(ladder, state, enc)
 
     def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
         """p(top latent | zc), of all latents at once where ``is_joint``, in closed form.
@@ -83,7 +92,7 @@ class Tie(nn.Module):
         Raises:
             ModelError: a tie that has no closed form.
         """
-        return self.conditional(ladder, top_down(ladder, enc), enc)
+        return self.top_conditional(ladder, top_down(ladder, enc), enc)
 
     def sample(
         self,
@@ -115,8 +124,10 @@ class Tie(nn.Module):
 
     def log_prob(self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition) -> Tensor:
         """log p(zg | zc) of the model as sampled, (batch,)."""
-        layers = zip(latents, self.conditionals(ladder, latents, enc), strict=True)
-        return total(p.log_prob(z.flatten(1) if isinstance(p, Mixture) else z) for z, p in layers)
+        top = self.top_conditional(ladder, top_down(ladder, enc), enc)
+        first = latents[0].flatten(1) if isinstance(top, Mixture) else latents[0]
+        lower = zip(latents[1:], self.lower_conditionals(ladder, latents, enc), strict=True)
+        return total([top.log_prob(first), *(p.log_prob(z) for z, p in lower)])
 
     def rate(
         self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition

@@ -12,6 +12,7 @@ from coembed.models.cdvae.config import TieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie_mixture import HierarchicalMixture, JointMixture, MixtureTie, TopMixture
+from coembed.models.nn import zero_init
 from coembed.numerics.distributions import Mixture
 
 MAX_LOG_SCALE = 2.0  # per layer: bounds what a latent far from all that was trained on can be stretched by
@@ -19,7 +20,7 @@ MAX_LOG_SCALE = 2.0  # per layer: bounds what a latent far from all that was tra
 
 @dataclass(frozen=True)
 class Flowed(Mixture):
-    """What a mixture becomes behind an invertible map: z = T(u), u ~ mixture.
+    """A mixture behind an invertible map: z = T(u), u ~ mixture.
 
     The mixture's own tensors are those of u. ``known`` (batch, size) is what the map is conditioned on.
     """
@@ -119,8 +120,6 @@ class Couplings(nn.Module):
 
 
 def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    last = nn.Linear(hidden, outputs)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    last = zero_init(nn.Linear(hidden, outputs))
     first, second = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden)
     return nn.Sequential(first, nn.LeakyReLU(0.01), second, nn.LeakyReLU(0.01), last)

@@ -47,10 +47,12 @@ class GaussianTie(Tie):
         # Bounded below: a tie that has become exact would have no way back.
         return torch.exp(MIN_LOG_S + nn.functional.softplus(log_s - MIN_LOG_S))
 
-    def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
         """The prior and the tie's message on tied dimensions (``exact``: the product), the prior elsewhere."""
         prior = ladder.tower.prior(state)
         return self._tied(state.layer, prior, enc, exact=self.config.conditional == "exact")
+
+    top_conditional = lower_conditional
 
     def _tied(self, layer: int, prior: Gaussian, enc: EncodedCondition, *, exact: bool) -> Gaussian:
         if layer >= len(self.tied):

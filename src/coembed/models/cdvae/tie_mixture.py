@@ -1,4 +1,4 @@
-"""Ties by a mixture density network: what several kinds of field may follow one condition (paper sec. 3.3)."""
+"""Ties by a mixture density network: several modes of fields for one condition (paper sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.inference import Inference, TopDownState, total
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie import Tie, top_down
-from coembed.models.nn import UNet
+from coembed.models.nn import UNet, zero_init
 from coembed.numerics.distributions import Gaussian, Mixture, bounded_log_var
-from coembed.numerics.mixture_of_regressions import fit_experts, grouped
+from coembed.numerics.mixture_of_regressions import fit_experts, kmeans
 
-_ROWS = 4096  # examples at a time
+ROWS = 4096  # examples at a time
 
 
 class MixtureTie(Tie):
@@ -43,10 +43,10 @@ class MixtureTie(Tie):
         nn.init.zeros_(self.logits.bias)
         # Components begin apart, half a prior deviation around zero, so that each finds examples of its own.
         nn.init.normal_(self.mean.bias, std=0.5)
-        self.experts = _zero_linear(known, k * self.dim) if config.experts else None
+        self.experts = zero_init(nn.Linear(known, k * self.dim)) if config.experts else None
         self.bands = _bands(self.dim)
         if config.learn_sigma:
-            self.band_scale = _zero_linear(hidden, k * len(self.bands))
+            self.band_scale = zero_init(nn.Linear(hidden, k * len(self.bands)))
             self.log_scale = nn.Parameter(torch.zeros(self.dim))
 
     @property
@@ -76,12 +76,12 @@ class MixtureTie(Tie):
         log_var = _over_bands(log_var, self.bands)
         return Mixture(self.logits(h).float(), mean, log_var + 2 * self.log_scale)
 
-    def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
-        """The mixture at the top; the ladder's prior below."""
-        return ladder.tower.prior(state) if state.layer else self.mixture(enc)
+    def top_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Mixture:
+        """The mixture."""
+        return self.mixture(enc)
 
     def tied_latents(self, field: Inference) -> Tensor:
-        """What the mixture is over, of sampled latents: (batch, dim)."""
+        """Sampled latents that the mixture is over, (batch, dim)."""
         return field.latents[0].flatten(1)
 
     def rate(
@@ -103,10 +103,10 @@ class MixtureTie(Tie):
         """Components from the latents of fields that a linear tower gives, see ``place_components``."""
         if field.tower.linear_map() is None:
             return
-        latents = torch.cat([field.tower.messages(x)[0].mean for x in residual.split(_ROWS)])
+        latents = torch.cat([field.tower.messages(x)[0].mean for x in residual.split(ROWS)])
         inputs = None
         if self.experts is not None:
-            parts = (condition.infer(x, None).latents[: self.inputs] for x in xc.split(_ROWS))
+            parts = (condition.infer(x, None).latents[: self.inputs] for x in xc.split(ROWS))
             inputs = torch.cat([torch.cat([z.flatten(1) for z in part], -1) for part in parts])
         self.place_components(latents, torch.Generator().manual_seed(0), inputs)
 
@@ -118,7 +118,7 @@ class MixtureTie(Tie):
 
         With ``experts``, regressions on the latents of the ``condition`` (n, size) begin at the centres.
         """
-        centres, nearest = grouped(latents, self.config.components, generator)
+        centres, nearest = kmeans(latents, self.config.components, generator)
         self.mean.bias[: centres.numel()].copy_(centres.flatten())
         share = torch.bincount(nearest, minlength=len(centres)).clamp(min=1) / len(latents)
         self.logits.bias[: len(share)].copy_(share.log())
@@ -207,10 +207,8 @@ class HierarchicalMixture(MixtureTie):
         for i in range(1, len(self.sizes)):
             self.lower.append(LowerPrior(size + sum(self.sizes[:i]), self.sizes[i], config))
 
-    def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
-        """The mixture at the top; below it the ladder's prior, moved by what all above says."""
-        if not state.layer:
-            return self.mixture(enc)
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
+        """The ladder's prior, moved by what all above says."""
         prior, above = ladder.tower.prior(state), state.latents
         known, network = [enc.vector(), *(z.flatten(1) for z in above)], self.lower[state.layer - 1]
         if self.refine is None:
@@ -223,8 +221,8 @@ class HierarchicalMixture(MixtureTie):
 
     def lower_rates(self, ladder: LadderVAE, field: Inference, enc: EncodedCondition) -> list[Tensor]:
         """KL to what all above says of every lower latent, nats, each (batch,)."""
-        layers = zip(field.posteriors[1:], self.conditionals(ladder, field.latents, enc, first=1), strict=True)
-        return [q.kl(p) for q, p in layers if isinstance(p, Gaussian)]
+        layers = zip(field.posteriors[1:], self.lower_conditionals(ladder, field.latents, enc), strict=True)
+        return [q.kl(p) for q, p in layers]
 
 
 class LowerPrior(nn.Module):
@@ -242,8 +240,8 @@ class LowerPrior(nn.Module):
         self.size, self.detail, self.least_log_var = size, min(size, config.detail), config.least_log_var
         self.net = _trunk(inputs, hidden, config.dropout)
         self.bands = _bands(size, first=8)
-        self.mean = _zero_linear(hidden, self.detail) if self.detail else None
-        self.band_scale = _zero_linear(hidden, len(self.bands))
+        self.mean = zero_init(nn.Linear(hidden, self.detail)) if self.detail else None
+        self.band_scale = zero_init(nn.Linear(hidden, len(self.bands)))
         self.log_scale = nn.Parameter(torch.zeros(size))
 
     def forward(self, known: Tensor, prior: Gaussian) -> Gaussian:
@@ -277,10 +275,3 @@ def _over_bands(values: Tensor, bands: list[int]) -> Tensor:
     """Values (..., bands) for every dimension of their bands, (..., size)."""
     lengths = torch.tensor(bands, device=values.device)
     return torch.repeat_interleave(values, lengths, -1, output_size=sum(bands))
-
-
-def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
@@ -19,6 +18,7 @@ from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState
 from coembed.models.nn import full_precision
 from coembed.numerics.distributions import Gaussian, bounded_log_var
+from coembed.numerics.pca import principal_components
 
 LOG_VAR_BOUNDS = (-8.0, 4.0)
 
@@ -274,25 +274,6 @@ class LinearTower(Tower[Gaussian]):
         part = slice(start, start + self.config.codes[layer])
         with full_precision(image):
             return (image.flatten(1) @ self.basis[:, part]) * torch.exp(-self.log_scale[part])
-
-
-def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
-
-    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above, where
-    directions that fewer rows than ``rank`` can't give are zero.
-    """
-    size = x.shape[1]
-    if size <= 4096:
-        values, vectors = torch.linalg.eigh(x.T.double() @ x.double() / len(x))
-        return values.flip(0)[:rank].clamp(min=0).float(), vectors.flip(1)[:, :rank].float()
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(0)
-    _, values, vectors = torch.svd_lowrank(x, q=min(rank + 16, *x.shape), niter=4)
-    torch.set_rng_state(generator_state)
-    short = max(0, rank - len(values))  # fewer rows than directions asked for
-    variances, directions = values[:rank].square() / len(x), vectors[:, :rank]
-    return F.pad(variances, (0, short)), F.pad(directions, (0, short))
 
 
 def _told(nets: nn.ModuleList, state: TopDownState) -> Gaussian:

@@ -18,7 +18,7 @@ from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.inference import TopDownState
 from coembed.models.cdvae.towers import LOG_VAR_BOUNDS, Tower
-from coembed.models.nn import ResidualBlock
+from coembed.models.nn import ResidualBlock, zero_init
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 
 Shape = tuple[int, int, int]
@@ -58,12 +58,13 @@ class ConvolutionalTower(Tower[Tensor]):
             self.begin = nn.Parameter(torch.zeros(1, hidden[0], *self.code_shapes[0][1:]))
         else:
             self.join = nn.ModuleList(ResidualBlock(2 * n, n, norm) for n in hidden[1:])
-        # The top code's prior is N(0, I); what the condition says of it is the tie's.
+        # The top latent's prior is N(0, I); what the condition says of it is the tie's.
         self.prior_head = nn.ModuleList(_head(n, c) for n, c in zip(hidden[1:], codes[1:], strict=True))
-        self.posterior_head = nn.ModuleList(_head(2 * n, c) for n, c in zip(hidden, codes, strict=True))
-        with torch.no_grad():
-            # The top code says something from the start, so that the tie learns from the start.
-            self.posterior_head[0].bias[codes[0] :].fill_(INITIAL_RAW_LOG_VAR)  # type: ignore[index, union-attr]
+        # The top latent says something from the start, so that the tie learns from the start.
+        first = [INITIAL_RAW_LOG_VAR] + [0.0] * (len(codes) - 1)
+        self.posterior_head = nn.ModuleList(
+            _head(2 * n, c, raw) for n, c, raw in zip(hidden, codes, first, strict=True)
+        )
         self.put = nn.ModuleList(nn.Conv2d(c, n, 1) for n, c in zip(hidden, codes, strict=True))
         self.mix = nn.ModuleList(ResidualBlock(n, n, norm) for n in hidden)
         self.grow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in itertools.pairwise(hidden))
@@ -170,11 +171,10 @@ class _Encoder(nn.Module):
         return found[::-1]
 
 
-def _head(inputs: int, codes: int) -> nn.Conv2d:
-    """1 x 1 convolution to mean and raw log variance; starts at the standard normal."""
-    head = nn.Conv2d(inputs, 2 * codes, 1)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+def _head(inputs: int, channels: int, raw_log_var: float = 0.0) -> nn.Conv2d:
+    """1 x 1 convolution to mean and raw log variance; starts at a zero mean and this variance everywhere."""
+    head = zero_init(nn.Conv2d(inputs, 2 * channels, 1))
+    head.bias = nn.Parameter(torch.cat([torch.zeros(channels), torch.full((channels,), raw_log_var)]))
     return head
 
 
