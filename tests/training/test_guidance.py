@@ -110,7 +110,7 @@ def test_a_map_is_guided_by_its_sums_which_have_the_priors_deviation():
 
 def test_scales_of_a_gaussian_tie_are_those_of_its_marginals():
     model = CDVAE(preset("paper-gauss", (1, 8, 8), (1, 8, 8)))
-    top = model.code_scales()[0][0]
+    top = model.latent_scales()[0][0]
     assert top[0] == pytest.approx(((1 + 0.09) / (2 + 0.09)) ** 0.5) and top[-1] == 1
 
 

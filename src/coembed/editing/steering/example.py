@@ -35,7 +35,7 @@ def code_of(model: CDVAE, condition: Tensor, field: Tensor) -> Tensor:
     Raises:
         ModelError: a model without codes, or shapes that are not the model's.
     """
-    codes = [code.flatten(1) for code in latent_model(model).codes(condition, field)[1]]
+    codes = [code.flatten(1) for code in latent_model(model).latents(condition, field)[1]]
     return torch.cat(codes, -1) if model.tie.is_joint else codes[0]
 
 

@@ -101,9 +101,9 @@ class GaussianTie(Tie):
         own = -0.5 * (LOG_2PI + z.square()).sum(-1)
         return log_prior - own - 0.5 * (LOG_2PI + variance.log() + z.square() / variance).sum(-1)
 
-    def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+    def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """Standard deviations of the joint's prior, of both sides: less than 1 where tied."""
-        scales = super().code_scales()
+        scales = super().latent_scales()
         for layer, tied in enumerate(self.tied):
             for side in scales:
                 side[layer][:tied] = torch.sqrt(self._marginal_variance(layer).detach().cpu())
