@@ -25,7 +25,7 @@ from machine import describe
 from torch import Tensor
 
 from coembed.data.store.store import open_pairs
-from coembed.editing.api import load_model
+from coembed.editing.loading import load_model
 from coembed.editing.steering.controls import DOUBT
 from coembed.editing.steering.inpaint import Hint, sample_hint
 from coembed.models.cdvae.model import CDVAE

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from upsample_rivals import Method, cell_means, rivals
 
-from coembed.editing.api import load_model
+from coembed.editing.loading import load_model
 from coembed.imaging.color import saturation
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average

@@ -106,7 +106,7 @@ def run_motion(config: MotionConfig) -> MotionResult:
     """
     from coembed.cli.output.gallery import PREVIEWS
     from coembed.cli.output.motion_page import write_page, write_sheets
-    from coembed.editing.api import load_model
+    from coembed.editing.loading import load_model
     from coembed.editing.motion import TASK, check_options
 
     check_options(config.n, config.draws, config.temperature)
@@ -140,12 +140,12 @@ def _do_frame(path: Path, name: str, folder: Path, model: CDVAE, task: Task, con
         write_flow,
         write_pictures,
     )
-    from coembed.editing.motion import FlowEnlarger, kinds_of_motion, shrunk
+    from coembed.editing.motion import FlowEnlarger, motion_modes, shrunk
     from coembed.imaging.io.photo import read_photo
     from coembed.imaging.strips import thread_count
 
     photo = read_photo(path)
-    kinds = kinds_of_motion(
+    kinds = motion_modes(
         photo, model, task, config.n, config.seed, draws=config.draws, temperature=config.temperature
     )
     enlarge = FlowEnlarger(photo, kinds[0].low.shape[1:])

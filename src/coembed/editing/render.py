@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from coembed.editing.draw import working_photo
+from coembed.editing.layers import working_photo
 from coembed.errors import CoEmbedError, DataError
 from coembed.imaging.guided_filter import guided_filter
 from coembed.imaging.io.photo import Photo

@@ -110,8 +110,10 @@ def four_samples(gallery: Gallery, one: Found, samples: int, note: str) -> bytes
     drawn = gallery.draw(one, samples)
     lines = []
     for i in range(len(gallery)):
-        kinds = representatives(drawn[:, i], min(SHOWN, samples))
-        lines.append([gallery.given(i), gallery.true(i), *gallery.pictures(one, i, drawn[list(kinds.rows), i])])
+        chosen = representatives(drawn[:, i], min(SHOWN, samples))
+        lines.append(
+            [gallery.given(i), gallery.true(i), *gallery.pictures(one, i, drawn[list(chosen.draws), i])]
+        )
     heads = ["given", "true", *[f"sample {k + 1}" for k in range(SHOWN)]]
     return picture_grid(sheet(lines), heads[: len(lines[0])], [""] * len(lines), note)
 
