@@ -88,8 +88,7 @@ def sample_near(
             noise = model.split_noise(model.noise(streams, count, n_active_dims))
             rows = model.with_latents(enc[index], noise.condition)
             top = pull.rows(index).on(model.top(rows))
-            latents = model.sample_latents(rows, noise.tie, temperatures, top)
-            fields = model.to_natural(model.decode(latents, rows, noise.pixels, temperatures[-1]))
+            fields = model.to_natural(model.sample_fields(rows, noise, temperatures, top))
             parts.append(fields.view(count, len(enc), *model.config.field_shape))
         return torch.cat(parts)
 
