@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from coembed.cli.train import parse_train
-from coembed.data.similarity.align import canonical, procrustes
-from coembed.data.similarity.embedding import Targets, make_targets
+from coembed.data.similarity.embedding import Targets, canonical, make_targets, procrustes
 from coembed.data.similarity.features import Block
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, TrainingError
