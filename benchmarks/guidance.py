@@ -241,7 +241,7 @@ def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, 
     joined = Scaling.of(blocks, weights).join(blocks)
     joined = joined if isinstance(joined, np.ndarray) else joined.toarray()
     found = {}
-    for side, layers in zip(("condition", "field"), model.codes(condition, field), strict=True):
+    for side, layers in zip(("condition", "field"), model.latents(condition, field), strict=True):
         top = layers[0].flatten(1).float().numpy()
         found |= {f"{side}_{k}": v for k, v in preservation(joined, top, 15).items()}
     return found

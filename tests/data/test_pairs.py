@@ -26,7 +26,7 @@ def pairs(request, tmp_path, monkeypatch):
         return load_all(store)
     if request.param == "memory":
         return store
-    monkeypatch.setattr(stores, "shard_rows", lambda *_: 7)
+    monkeypatch.setattr(stores, "shard_pairs", lambda *_: 7)
     store.save(tmp_path / "pairs")
     return PairStore.open(tmp_path / "pairs")
 
@@ -117,3 +117,26 @@ def test_evenly_spaced_numbers_rise_from_the_first(count):
         assert len(found) == min(count, limit) and found[0] == 0
         gaps = found.diff()
         assert not len(gaps) or (gaps.min() >= 1 and gaps.max() - gaps.min() <= 1)
+
+
+@pytest.mark.parametrize("chosen", [slice(None, None, -6), [3, -1, 3], torch.arange(20) % 8 == 1])
+def test_layers_are_read_by_whatever_names_pairs(pairs, chosen):
+    assert pairs.condition(chosen)[:, 0, 0, 0].tolist() == numbers(pairs[chosen])
+
+
+def test_a_data_loader_reads_a_batch_at_once():
+    class Counting(TensorPairs):
+        reads = 0
+
+        def batch(self, indices):
+            self.reads += 1
+            return super().batch(indices)
+
+    pairs = Counting(torch.rand(20, 1, 2, 2), torch.rand(20, 1, 2, 2))
+    assert len(list(DataLoader(pairs, batch_size=5))) == 4 and pairs.reads == 4
+
+
+def test_pairs_in_memory_keep_their_names():
+    names = [f"{i}.jpg" for i in range(3)]
+    store = PairStore.from_arrays(torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2), names=names)
+    assert load_all(store[[2, 0]]).names == ["2.jpg", "0.jpg"]

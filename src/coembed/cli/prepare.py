@@ -108,7 +108,7 @@ def _coco(config: PrepareCoco) -> list[StoreSummary]:
     for side, (folder, _) in splits.items():
         source = annotations / f"instances_{folder}.json"
         if source.is_file():
-            from coembed.data.similarity.prepared import annotate
+            from coembed.data.similarity.files import annotate
 
             annotate(config.dest / side, source)
         elif config.annotations is not None:

@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
-    """Options of writing pairs, whatever they are made from."""
+    """Ways to write pairs, whatever they are made from."""
 
     workers: int | None = None
     """Processes; all cores by default. Does not change the bytes written."""
@@ -33,7 +33,7 @@ class HoldoutOptions:
 
 @dataclass(frozen=True)
 class SourceOptions(StoreOptions):
-    """Source, destination and task."""
+    """A folder read, a folder written, and the task between them."""
 
     src: tyro.conf.Positional[Path]
     """Folder to read from, with its subfolders; links that lead outside it are not followed."""

@@ -41,7 +41,7 @@ def whole_of(name: str) -> str:
 
 
 def is_whole(name: str) -> bool:
-    """Whether a pair shows all of its photo or frame, as against a crop."""
+    """True for a pair that shows all of its photo or frame, not a crop."""
     return whole_of(name) == name
 
 

@@ -10,17 +10,18 @@ from typing import overload
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from coembed.errors import DataError
 
 Indices = slice | Sequence[int] | np.ndarray | Tensor
-"""Which pairs: a slice, or numbers in any order, repeats allowed."""
+"""A slice, a mask, or numbers of pairs in any order: repeats allowed, negative ones counted from the end."""
 
 _CHUNK_VALUES = 4 << 20  # values of one layer in memory at a time: 32 MiB in float64
 _CHUNK_PAIRS = 4096
 
 
-class Pairs(ABC):
+class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
     """Scattered pairs: ``pairs[i]`` is one condition and its field, in natural units.
 
     A torch ``DataLoader`` takes pairs as they are. A subclass gives their number, conditions and fields.
@@ -64,6 +65,10 @@ class Pairs(ABC):
             return condition[0], field[0]
         return Subset(self, as_numbers(index, len(self)))
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Pairs as a ``DataLoader`` asks for a batch of them, read at once."""
+        return list(zip(*self.batch(indices), strict=True))
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return (self[index] for index in range(len(self)))
 
@@ -74,29 +79,39 @@ class TensorPairs(Pairs):
     Args:
         condition: (count, c, h, w).
         field: (count, c, h, w), of its own channels and size.
+        names: one per pair; numbers by default.
 
     Raises:
         DataError: tensors that are not four-dimensional or not of one length.
     """
 
-    def __init__(self, condition: Tensor, field: Tensor):
+    def __init__(self, condition: Tensor, field: Tensor, names: Sequence[str] | None = None):
         for name, layer in (("condition", condition), ("field", field)):
             if layer.ndim != 4:
                 raise DataError(f"{name}: got shape {tuple(layer.shape)}, expected (count, c, h, w)")
         if len(condition) != len(field):
             raise DataError(f"field: got {len(field)} fields, expected {len(condition)}, one per condition")
-        self._condition, self._field = condition, field
+        self._condition, self._field, self._names = condition, field, names
 
     def __len__(self) -> int:
         return len(self._condition)
 
     def condition(self, indices: Indices) -> Tensor:
         """Conditions (batch, c, h, w), float32."""
-        return self._condition[indices].float()
+        return self._select(self._condition, indices)
 
     def field(self, indices: Indices) -> Tensor:
         """Fields (batch, c, h, w), float32."""
-        return self._field[indices].float()
+        return self._select(self._field, indices)
+
+    @property
+    def names(self) -> list[str]:
+        """One name per pair, in their order."""
+        return super().names if self._names is None else list(self._names)
+
+    def _select(self, layer: Tensor, indices: Indices) -> Tensor:
+        view = isinstance(indices, slice) and (indices.step or 1) > 0  # nothing is copied then
+        return layer[indices if view else as_numbers(indices, len(layer))].float()
 
 
 class Subset(Pairs):
@@ -121,29 +136,28 @@ class Subset(Pairs):
 
     def condition(self, indices: Indices) -> Tensor:
         """Conditions (batch, c, h, w) of some of the subset."""
-        return self.pairs.condition(self.indices[indices])
+        return self.pairs.condition(self.indices[as_numbers(indices, len(self))])
 
     def field(self, indices: Indices) -> Tensor:
         """Fields (batch, c, h, w) of some of the subset."""
-        return self.pairs.field(self.indices[indices])
+        return self.pairs.field(self.indices[as_numbers(indices, len(self))])
 
 
 def load_all(pairs: Pairs, device: torch.device | str = "cpu") -> TensorPairs:
     """All pairs on a device, in float16 where that loses nothing (prepared pairs are float16), else float32."""
-    return TensorPairs(
-        _load_layer(pairs.condition, len(pairs), device), _load_layer(pairs.field, len(pairs), device)
-    )
+    layers = (_load_layer(read, len(pairs), device) for read in (pairs.condition, pairs.field))
+    return TensorPairs(*layers, names=pairs.names)
 
 
-def as_pairs(pairs: Pairs | tuple[Tensor, Tensor], *, least: int = 1) -> Pairs:
+def as_pairs(pairs: Pairs | tuple[Tensor, Tensor], *, minimum: int = 1) -> Pairs:
     """Pairs as they are, or a tuple of tensors as pairs.
 
     Raises:
-        DataError: fewer than ``least`` pairs, or tensors that do not fit.
+        DataError: fewer than ``minimum`` pairs, or tensors that do not fit.
     """
     found = TensorPairs(*pairs) if isinstance(pairs, tuple) else pairs
-    if len(found) < least:
-        raise DataError(f"pairs: got {len(found)}, expected at least {least} to fit on")
+    if len(found) < minimum:
+        raise DataError(f"pairs: got {len(found)}, expected at least {minimum} to fit on")
     return found
 
 

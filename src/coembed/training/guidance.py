@@ -14,7 +14,7 @@ from torch import Tensor
 from coembed.data.names import clip_of
 from coembed.data.similarity.embedding import Targets, make_targets
 from coembed.data.similarity.features import Block, mirrored_layout
-from coembed.data.similarity.prepared import store_blocks
+from coembed.data.similarity.files import store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import TrainingError
 from coembed.models.base import Latents

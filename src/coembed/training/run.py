@@ -98,7 +98,7 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
         )
     from coembed.training.guidance import FILE, Guide, store_guide
 
-    scales = model.code_scales()
+    scales = model.latent_scales()
     if config.resume and (Path(config.out) / FILE).exists():
         return Guide.load(Path(config.out), config.guidance, len(train), scales)
     rows = train.indices if isinstance(train, Subset) else torch.arange(len(train))

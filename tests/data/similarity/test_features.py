@@ -18,9 +18,8 @@ from coembed.data.similarity.features import (
     own_block,
     pixel_block,
 )
-from coembed.data.similarity.files import HEADER, read_features, write_features
+from coembed.data.similarity.files import HEADER, annotate, read_features, store_blocks, write_features
 from coembed.data.similarity.layout import coverage
-from coembed.data.similarity.prepared import annotate, store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import DataError
 from coembed.serialization import read_json, write_json

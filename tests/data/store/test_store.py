@@ -21,7 +21,7 @@ def arrays(n=20, c=1, f=2, h=3, w=4):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("coembed.data.store.store.shard_rows", lambda *_: 7)
+    monkeypatch.setattr("coembed.data.store.store.shard_pairs", lambda *_: 7)
     PairStore.from_arrays(*arrays(), names=[f"photo {i}" for i in range(20)]).save(tmp_path / "store")
     return tmp_path / "store"
 

@@ -1,6 +1,6 @@
 """Build one store from a list of items: worker processes, whole shards, resumable, the same bytes every time.
 
-Items are cut into consecutive blocks, one shard a block. Workers turn small chunks into arrays; the parent
+Items are cut into consecutive blocks, one shard per block. Workers turn small chunks into arrays; the parent
 puts chunks in order and writes a shard when its block is full. So the bytes depend on the items and the options
 alone. What is done is noted in ``.preparing/`` beside the shards until the index is written, last.
 """
@@ -27,7 +27,7 @@ from coembed.data.store.index import (
     PairIndex,
     Skipped,
     Source,
-    shard_rows,
+    shard_pairs,
     write_index,
     write_shard,
 )
@@ -99,7 +99,7 @@ def build_store(
 
     Args:
         folder: made if missing.
-        items: in the order of the rows.
+        items: in the order of the pairs.
         recipe: makes the pairs.
         options: how.
         source: goes into the index.
@@ -112,15 +112,14 @@ def build_store(
     """
     start = time.monotonic()
     channels = recipe.condition.channels + recipe.field.channels
-    rows = max(
-        1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // recipe.pairs_an_item
-    )
-    blocks = [items[i : i + rows] for i in range(0, len(items), rows)]
+    pairs = options.shard_pairs or shard_pairs(recipe.size, channels, options.dtype)
+    length = max(1, pairs // recipe.pairs_per_item)
+    blocks = [items[i : i + length] for i in range(0, len(items), length)]
     folder.mkdir(parents=True, exist_ok=True)
     if options.strict:
         _refuse(left_out)
     with resume.claimed(folder):
-        recorded = resume.options_of(items, recipe, options.dtype, rows)
+        recorded = resume.options_of(items, recipe, options.dtype, length)
         resume.check_options(folder, recorded)
         done = resume.kept_blocks(folder, blocks)
         kept = sum(len(b.names) for b in done.values())
@@ -184,21 +183,21 @@ def _make_blocks(
 ) -> Generator[tuple[int, resume.Block], None, None]:
     """Make the blocks that are not done, in order, and write their shards."""
     todo = [n for n in range(len(blocks)) if n not in done]
-    length = max(1, _CHUNK // recipe.pairs_an_item)
+    length = max(1, _CHUNK // recipe.pairs_per_item)
     chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]
     parts: list[Made] = []
-    seen = 0
+    n_made = 0
     with closing(make_chunks(recipe, [c for _, c in chunks], options.dtype, options.workers)) as results:
         for (n, chunk), made in zip(chunks, results, strict=True):
             if options.strict:
                 _refuse(made.skipped)
             parts.append(made)
-            seen += len(chunk)
+            n_made += len(chunk)
             if progress is not None:
                 progress.advance(_photos(chunk))
-            if seen == len(blocks[n]):
+            if n_made == len(blocks[n]):
                 yield n, _write_block(folder, n, parts)
-                parts, seen = [], 0
+                parts, n_made = [], 0
 
 
 def _write_block(folder: Path, number: int, parts: Sequence[Made]) -> resume.Block:

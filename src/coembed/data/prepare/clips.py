@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from coembed.data.names import MAX_CROP, MIN_CROP, frame_name, view_name
-from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, seen_in
+from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, view_of
 from coembed.data.prepare.workers import Pair
 from coembed.data.sources.items import Item
 from coembed.data.sources.video import Video, open_video, read_frames
@@ -56,7 +56,7 @@ class ClipRecipe(TaskRecipe):
     fps: float | None = None
 
     @property
-    def pairs_an_item(self) -> int:
+    def pairs_per_item(self) -> int:
         """Samples times views."""
         return self.samples * self.views
 
@@ -66,7 +66,7 @@ class ClipRecipe(TaskRecipe):
         return "clips"
 
     def options(self) -> dict[str, Any]:
-        """What else decides the numbers."""
+        """Further options that decide the numbers."""
         options: dict[str, Any] = {
             "samples": self.samples,
             "longest_side": self.longest_side,
@@ -97,14 +97,14 @@ class ClipRecipe(TaskRecipe):
             rgb = frames[0].astype(np.float32) / np.float32(255)
             for v in range(self.views):
                 view = view_name(name, v)
-                part = seen_in(view, v, valid)
+                part = view_of(view, v, valid)
                 if part.mean() < self.min_valid:
                     unreliable += 1
                     continue
-                condition = area_average(seen_in(view, v, rgb), self.size)
+                condition = area_average(view_of(view, v, rgb), self.size)
                 # Of a smaller frame the same motion is a larger share.
                 share = np.array([valid.shape[1] / part.shape[1], valid.shape[0] / part.shape[0]], np.float32)
-                pairs.append(Pair(view, condition, cells_of(seen_in(view, v, motion) * share, part, self.size)))
+                pairs.append(Pair(view, condition, cells_of(view_of(view, v, motion) * share, part, self.size)))
         return pairs, {"unreliable motion": unreliable} if unreliable else {}
 
     @property
@@ -117,7 +117,7 @@ class ClipRecipe(TaskRecipe):
         pairs = []
         for v in range(self.views):
             view = view_name(name, v)
-            condition, field = (seen_in(view, v, layer) for layer in layers)
+            condition, field = (view_of(view, v, layer) for layer in layers)
             pairs.append(Pair(view, *recipe.average(view, condition, field)))
         return pairs
 
@@ -150,7 +150,7 @@ class ClipRecipe(TaskRecipe):
 
 
 def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.ndarray, np.ndarray]:
-    """What moves from the first of these frames to the last, as in a second, and where that can be trusted.
+    """Motion from the first of these frames to the last, as in a second, and where it can be trusted.
 
     Args:
         frames: those that ``frames_wanted`` names, (h, w, 3) uint8.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from coembed.data.prepare.workers import OnePairAnItem
+from coembed.data.prepare.workers import OnePairPerItem
 from coembed.data.sources.items import Item
 from coembed.data.sources.layer_files import read_layer
 from coembed.data.store.index import PairIndex
@@ -21,7 +21,7 @@ from coembed.tasks.task import Layer
 
 
 @dataclass(frozen=True)
-class OwnRecipe(OnePairAnItem):
+class OwnRecipe(OnePairPerItem):
     """Condition and field of one pair of files.
 
     Args:
@@ -45,7 +45,7 @@ class OwnRecipe(OnePairAnItem):
     task: str = "custom"
 
     def options(self) -> dict[str, Any]:
-        """What else decides the numbers or the index."""
+        """Further options that decide the numbers or the index."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in ("size", "task")}
 
     def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ class OwnRecipe(OnePairAnItem):
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What a user says of a layer; None: taken from the files.
+    """Facts of a layer as a user gives them; None: taken from the files.
 
     Args:
         name: ``"condition"`` or ``"field"``.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from coembed.data.names import MAX_CROP, MIN_CROP, crop_of, view_name, whole_of
-from coembed.data.prepare.workers import OnePairAnItem
+from coembed.data.prepare.workers import OnePairPerItem
 from coembed.data.sources.items import Item
 from coembed.data.store.index import PairIndex
 from coembed.imaging.io.photo import read_photo
@@ -32,14 +32,14 @@ def views_of(items: Sequence[Item], views: int) -> list[Item]:
     return [Item(view_name(item.name, v), item.paths, v) for item in items for v in range(views)]
 
 
-def seen_in(name: str, view: int, layer: np.ndarray) -> np.ndarray:
+def view_of(name: str, view: int, layer: np.ndarray) -> np.ndarray:
     """The part of a layer (h, w, ...) that a view shows, contiguous; all of it for view 0."""
     return np.ascontiguousarray(layer[crop_of(name, layer.shape[:2])]) if view else layer
 
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """What recipes that split by a task have in common.
+    """Common part of the recipes that split by a task.
 
     Args:
         task: a registered name, or ``"module:Class"``.
@@ -65,7 +65,7 @@ class TaskRecipe:
 
 
 @dataclass(frozen=True)
-class PhotoRecipe(OnePairAnItem, TaskRecipe):
+class PhotoRecipe(OnePairPerItem, TaskRecipe):
     """Condition and field of one photo at ``size``, by a task.
 
     Args:
@@ -81,7 +81,7 @@ class PhotoRecipe(OnePairAnItem, TaskRecipe):
     working_size: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """What else decides the numbers."""
+        """Further options that decide the numbers."""
         task = get_task(self.task)
         options: dict[str, Any] = {"max_pixels": self.max_pixels}
         if self.views > 1:
@@ -103,7 +103,7 @@ class PhotoRecipe(OnePairAnItem, TaskRecipe):
         if not item.view:
             _last_layers.cache_clear()  # the file may have changed since an earlier run in this process
         condition, field = _last_layers(self, item.paths[0], whole_of(item.name))
-        condition, field = (seen_in(item.name, item.view, layer) for layer in (condition, field))
+        condition, field = (view_of(item.name, item.view, layer) for layer in (condition, field))
         return self.average(item.name, condition, field)
 
     def layers(self, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
-"""What makes two photos similar: blocks of numbers per photo (paper sec. 4.1).
+"""Features that make two photos similar: blocks of numbers per photo (paper sec. 4.1).
 
 ``label``: how much of each category there is, summing to 1. ``layout``: the share of each of 5 x 5 cells that
 the boxes of a category cover. ``pixels``: condition and field themselves, small. ``own``: a user's own numbers.
-``feature_files`` keeps label and layout beside a store's shards; pixels are taken from the pairs.
+``files`` keeps label and layout beside a store's shards; pixels are taken from the pairs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Matrix = Any
 
 @dataclass(frozen=True)
 class Block:
-    """One kind of feature: (n, d) float32, dense or sparse, and what its columns are called, if anything."""
+    """One kind of feature: (n, d) float32, dense or sparse, and the names of its columns, if any."""
 
     values: Matrix
     columns: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ def annotation_blocks(
     Args:
         annotations: see ``read_annotations``.
         names: pair names, as a store has them.
-        grid: cells a side of the layout.
+        grid: cells per side of the layout.
         label: objects count by their ``area`` or one each.
         crowds: whether boxes of crowds count.
 
@@ -140,8 +140,8 @@ def own_block(path: Path | str, count: int) -> Block:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not an array of numbers ({error})") from None
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "buif":
-        seen = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise DataError(f"{path}: got {seen}, expected real numbers (n, d)")
+        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
+        raise DataError(f"{path}: got {found}, expected real numbers (n, d)")
     if len(values) != count:
         raise DataError(f"{path}: has {len(values)} rows, expected one per pair: {count}")
     values = values.astype(np.float32)
@@ -153,7 +153,7 @@ def own_block(path: Path | str, count: int) -> Block:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What each block is multiplied by: its weight over the root of its total variance."""
+    """Factor of each block: its weight over the root of its total variance."""
 
     factors: dict[str, float]
 
@@ -232,7 +232,7 @@ class _Sparse:
 
 
 def smaller(values: Matrix) -> Matrix:
-    """Sparse where that takes less memory (4 bytes a value and 4 a column number), else dense."""
+    """Sparse where that takes less memory (4 bytes per value and 4 per column number), else dense."""
     filled = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
     if 2 * filled + values.shape[0] < values.shape[0] * values.shape[1]:
         return sparse.csr_array(values)

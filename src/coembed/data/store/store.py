@@ -1,6 +1,6 @@
-"""Pairs of condition and field, on disk or in memory, read by rows.
+"""Pairs of condition and field, on disk or in memory, read by number.
 
-Shards are memory-mapped: opening a store reads headers only, and a row costs the pages it lies on. The system
+Shards are memory-mapped: opening a store reads headers only, and a pair costs the pages it lies on. The system
 keeps pages that are used often, so there is no cache of our own to size.
 """
 
@@ -25,7 +25,7 @@ from coembed.data.store.index import (
     as_stored,
     file_sha256,
     read_index,
-    shard_rows,
+    shard_pairs,
     write_index,
     write_shard,
 )
@@ -166,7 +166,7 @@ class PairStore(Pairs):
             raise DataError(f"{folder}: already holds pairs; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         i = self.index
-        rows = shard_rows(i.size, i.condition.channels + i.field.channels, dtype)
+        rows = shard_pairs(i.size, i.condition.channels + i.field.channels, dtype)
         shards = []
         for number, start in enumerate(range(0, len(self), rows)):
             block = slice(start, start + rows)

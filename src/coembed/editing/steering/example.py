@@ -35,7 +35,7 @@ def code_of(model: CDVAE, condition: Tensor, field: Tensor) -> Tensor:
     Raises:
         ModelError: a model without codes, or shapes that are not the model's.
     """
-    codes = [code.flatten(1) for code in latent_model(model).codes(condition, field)[1]]
+    codes = [code.flatten(1) for code in latent_model(model).latents(condition, field)[1]]
     return torch.cat(codes, -1) if model.tie.is_joint else codes[0]
 
 
@@ -88,8 +88,7 @@ def sample_near(
             noise = model.split_noise(model.noise(streams, count, n_active_dims))
             rows = model.with_latents(enc[index], noise.condition)
             top = latent_target.rows(index).on(model.top(rows))
-            latents = model.sample_latents(rows, noise.tie, temperatures, top)
-            fields = model.to_natural(model.decode(latents, rows, noise.pixels, temperatures[-1]))
+            fields = model.to_natural(model.sample_fields(rows, noise, temperatures, top))
             parts.append(fields.view(count, len(enc), *model.config.field_shape))
         return torch.cat(parts)
 

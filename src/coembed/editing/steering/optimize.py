@@ -14,8 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coembed.models.cdvae.encoded import EncodedCondition
+from coembed.models.cdvae.encoded import EncodedCondition, Noise
 from coembed.models.cdvae.model import CDVAE
+from coembed.numerics.distributions import Gaussian, Mixture
 from coembed.numerics.latent_target import LatentTarget
 
 _STEPS, _RATE = 150, 0.05
@@ -57,17 +58,20 @@ def search(
     start = torch.cat([for_condition, *scaled], -1)
     cut = for_condition.shape[1]
 
-    def codes_of(at: Tensor) -> list[Tensor]:
+    def read(at: Tensor) -> tuple[EncodedCondition, Noise, Gaussian | Mixture | None]:
         # The component is picked by a number that has no gradient, so it stays.
         tie_noise = torch.cat([for_tie[:, :1], at[:, cut + 1 :]], -1)
         rows = model.with_latents(enc, at[:, :cut])
         top = None if latent_target is None else latent_target.on(model.top(rows))
-        return model.sample_latents(rows, tie_noise, flat, top)
+        return rows, Noise(at[:, :cut], tie_noise, temperatures[-1] * for_pixels), top
 
-    def fields_of(codes: list[Tensor]) -> Tensor:
-        return model.decode(codes, enc, for_pixels, temperatures[-1])
+    def fields_of(at: Tensor) -> Tensor:
+        rows, parts, top = read(at)
+        return model.sample_fields(rows, parts, flat, top)
 
-    pixels = model.field_ladder.decode_latents(codes_of(start), enc.context_maps).log_var.exp() + model_std**2
+    rows, parts, top = read(start)
+    latents = model.sample_latents(rows, parts.tie, flat, top)
+    pixels = model.field_ladder.decode_latents(latents, enc.context_maps).log_var.exp() + model_std**2
     wanted = values - errors * (pixels + variance).sqrt()
     weight = covered / (pixels + variance)
     with torch.enable_grad():
@@ -75,8 +79,8 @@ def search(
         adam = torch.optim.Adam([at], lr=_RATE)
         for step in range(_STEPS):
             adam.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
-            missed = (fields_of(codes_of(at)) - wanted).square() * weight
+            missed = (fields_of(at) - wanted).square() * weight
             loss = 0.5 * (at - start).square().sum() + 0.5 * missed.sum()
             (at.grad,) = torch.autograd.grad(loss, at)
             adam.step()
-    return fields_of(codes_of(at.detach())), pixels / (pixels + variance)
+    return fields_of(at.detach()), pixels / (pixels + variance)

@@ -78,7 +78,7 @@ class LinearGaussian:
             DataError: fewer than 20 pairs, or values that are not finite.
             ConfigError: a rank below 1 or an empty range.
         """
-        found = as_pairs(pairs, least=2 * _HELD_OUT)
+        found = as_pairs(pairs, minimum=2 * _HELD_OUT)
         means = mean_of(found)
         if not all(bool(mean.isfinite().all()) for mean in means):
             raise DataError("pairs: values that are not finite, expected numbers only")

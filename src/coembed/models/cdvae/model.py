@@ -90,12 +90,12 @@ class CDVAE(CoEmbedding, Trainable):
 
         ``total`` is minimised: distortions + ``warmup`` x (rates + tie) (eq. 2, 4, 7).
         """
-        return self.loss_and_codes(condition, field, generator=generator, warmup=warmup)[0]
+        return self.loss_and_latents(condition, field, generator=generator, warmup=warmup)[0]
 
-    def loss_and_codes(
+    def loss_and_latents(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
-        """As ``loss``, with the posterior means of both sides' codes, coarse to fine, for guidance (eq. 8)."""
+        """As ``loss``, with posterior means of both sides' latents, coarse to fine, for guidance (eq. 8)."""
         # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
         with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
@@ -131,28 +131,28 @@ class CDVAE(CoEmbedding, Trainable):
             return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
 
     @torch.no_grad()
-    def codes(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Posterior means of both sides' codes, coarse to fine, without any noise."""
+    def latents(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Posterior means of both sides' latents, coarse to fine, without any noise."""
         with eval_mode(self):
             enc, xg = self._read(condition), self.standardise_field(field)
             qc = self.condition_ladder.infer(enc.condition, None)
             qg = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
             return qc.means, qg.means
 
-    def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+    def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """The prior's standard deviation of every dimension, (size,) per layer: less than 1 where tied."""
-        return self.tie.code_scales()
+        return self.tie.latent_scales()
 
     def _loss(
         self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
         enc, residual, qc, qg = self._infer(condition, field, generator)
         rate_field, tie = self.tie.rate(self.field_ladder, qg, qc, enc)
-        rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
+        rate_condition = torch.stack([kl + self._free_bits(kl) for kl in qc.kl()]).sum(0)
         if self.tie.leaves_lower_layers and self.config.free_bits:
             below = qg.kl()[1:]
             top = rate_field + tie - sum(below)
-            rate_field = rate_field + sum(self._spared(kl) for kl in (top, *below))
+            rate_field = rate_field + sum(self._free_bits(kl) for kl in (top, *below))
         distortion_condition = -self.condition_ladder.decode(qc.state).log_prob(enc.condition)
         distortion_field = -self.field_ladder.decode(qg.state).log_prob(residual)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
@@ -215,7 +215,7 @@ class CDVAE(CoEmbedding, Trainable):
         qc, enc = self.infer_condition(enc, noise)
         return enc, residual, qc, self.field_ladder.infer(residual, noise, context_maps=enc.context_maps)
 
-    def _spared(self, kl: Tensor) -> Tensor:
+    def _free_bits(self, kl: Tensor) -> Tensor:
         """The rest up to the constant ``free_bits`` of a layer whose mean divergence is below that, else 0."""
         short = kl.detach().mean() < self.config.free_bits
         return torch.where(short, self.config.free_bits - kl, 0.0)

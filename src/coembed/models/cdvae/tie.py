@@ -7,7 +7,7 @@ Every tie answers the same questions, whatever its family; a subclass overrides 
 * ``sample``: latents of the field, from noise handed in, ``noise_size`` numbers per sample;
 * ``log_prob``: log p(zg | zc) of given latents, normalised: the model as it is sampled;
 * ``rate``: E_q[log q(zg) - log p(zg | zc)] and what the tie adds to the rate of zc, one value per example;
-* ``condition_log_prior``: log p(zc) of the joint; ``code_scales``: its standard deviations, and the field's;
+* ``condition_log_prior``: log p(zc) of the joint; ``latent_scales``: its standard deviations, and the field's;
 * ``initialize_from_data`` and ``diagnostics``: starting values in closed form, numbers for the log.
 
 There is no p(zg | zc) as one distribution object: it is sampled and judged layer by layer, along the way down
@@ -140,7 +140,7 @@ class Tie(nn.Module):
         """log p(zc) of the joint, (batch,)."""
         return condition.log_prior()
 
-    def code_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+    def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """Standard deviations of the joint's prior, of both sides: (size,) per layer, top first."""
         return [torch.ones(size) for size in self.condition_sizes], [torch.ones(size) for size in self.sizes]
 
