@@ -23,7 +23,7 @@ from machine import describe
 from peers.rows import Whole
 
 from coembed.cli.output.progress import Progress
-from coembed.data.rows import spread
+from coembed.data.pairs import Subset, evenly_spaced
 from coembed.data.store.store import open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
@@ -34,7 +34,6 @@ from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import SIMPLE, fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import to_dict, write_bytes, write_json
-from coembed.training.batches import Subset
 
 NEIGHBOURS, GAUSSIAN = "nearest, smoothed 1 px", "linear-Gaussian"
 _LEADING = 8
@@ -44,12 +43,12 @@ _FROM = 1000  # pairs that the ones scored are spread over
 class Leading:
     """Draws that vary in few leading dimensions of the top code."""
 
-    def __init__(self, model: Any, leading: int):
-        self.model, self.leading = model, leading
+    def __init__(self, model: Any, dims: int):
+        self.model, self.dims = model, dims
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """(n, batch, c, h, w)."""
-        return self.model.sample(condition, n, generator=generator, leading=self.leading)
+        return self.model.sample(condition, n, generator=generator, n_active_dims=self.dims)
 
 
 def main() -> None:
@@ -64,7 +63,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_pretrained(arguments.run).model
     train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
-    field, chosen = val.index.field, Subset(val, spread(min(_FROM, len(val)), arguments.limit))
+    field, chosen = val.index.field, Subset(val, evenly_spaced(min(_FROM, len(val)), arguments.limit))
     count = len(chosen)
     simple = {}
     for name in (NEIGHBOURS, GAUSSIAN):

@@ -29,14 +29,14 @@ import json, resource, sys, time
 from pathlib import Path
 import coembed
 from coembed.cli.edit import RelightConfig, ResaturateConfig, run_batch
-from coembed.editing.api import load_model
+from coembed.editing.loading import load_model
 photo, out, model, runs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 times = {"files": [], "python": []}
 config = {"resaturate": ResaturateConfig, "relight": RelightConfig}[sys.argv[5]]
 edit = getattr(coembed, sys.argv[5])
 loaded = load_model(model, config.of_task)
-import coembed.editing.api
-coembed.editing.api.load_model = lambda *_: loaded
+import coembed.editing.loading
+coembed.editing.loading.load_model = lambda *_: loaded
 for run in range(runs + 1):
     start = time.perf_counter()
     run_batch(config((photo,), model=model, out=out))

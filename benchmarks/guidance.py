@@ -1,4 +1,4 @@
-"""What embedding guidance is worth: the same model without it and with each kind of feature, from few pairs on.
+"""Worth of embedding guidance: the same model without it and with each kind of feature, from few pairs on.
 
     python benchmarks/guidance.py --name photos --pairs DIR --counts 2000 10000 30000 --seeds 0 1
     python benchmarks/guidance.py --name regions --world regions --counts 2000
@@ -29,7 +29,8 @@ import torch
 from guidance_table import write_results
 from guidance_worlds import world_blocks, world_store
 
-from coembed.data.similarity.features import Block, Scaling, action_block, groups_of, pixel_block
+from coembed.data.names import clip_of
+from coembed.data.similarity.features import Block, Scaling, action_block, pixel_block
 from coembed.data.similarity.files import read_features, write_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
@@ -38,8 +39,7 @@ from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS
 from coembed.models.pretrained import load_pretrained
 from coembed.serialization import write_json
-from coembed.training.config import TrainConfig
-from coembed.training.guidance_config import GuidanceConfig
+from coembed.training.config import GuidanceConfig, TrainConfig
 from coembed.training.run import run_train
 
 RESULTS = Path(__file__).parent / "results"
@@ -190,7 +190,7 @@ def run(data, count: int, kind: str, weight: float, seed: int, options, out: Pat
 
 def chosen_rows(validation: PairStore) -> tuple[np.ndarray, np.ndarray]:
     """Rows that choose the weights and rows that score them: whole photos or clips, in a random order."""
-    groups = groups_of(validation.names)
+    groups = np.unique([clip_of(name) for name in validation.names], return_inverse=True)[1]
     order = np.random.default_rng(0).permutation(groups.max() + 1)
     first = np.isin(groups, order[: len(order) // 4])
     shuffled = np.random.default_rng(1).permutation(len(validation))
@@ -226,7 +226,7 @@ def last_validation(log: Path) -> dict[str, float]:
 
 
 def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, float]:
-    """How the codes of validation pairs keep the neighbourhoods of their features, side by side."""
+    """Neighbourhoods of features that the codes of validation pairs keep, side by side."""
     rows = np.random.default_rng(2).permutation(len(validation))[:1_000]
     blocks = {name: block.rows(rows) for name, block in features.items()}
     condition, field = validation.condition(rows), validation.field(rows)
@@ -241,14 +241,14 @@ def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, 
     joined = Scaling.of(blocks, weights).join(blocks)
     joined = joined if isinstance(joined, np.ndarray) else joined.toarray()
     found = {}
-    for side, layers in zip(("condition", "field"), model.codes(condition, field), strict=True):
+    for side, layers in zip(("condition", "field"), model.latents(condition, field), strict=True):
         top = layers[0].flatten(1).float().numpy()
         found |= {f"{side}_{k}": v for k, v in preservation(joined, top, 15).items()}
     return found
 
 
 def true_scores(model, name: str) -> dict[str, float]:
-    """What can be said where the truth is known."""
+    """Scores that need a known truth."""
 
     class Sampler:  # without the model's density, whose bound takes longer than all the rest
         def sample(self, condition, n, *, generator):

@@ -20,10 +20,10 @@ import torch
 from machine import describe
 from torch import Tensor
 
-from coembed.data.pairs import Rows
-from coembed.evaluation.compact import write_compact_json
+from coembed.data.pairs import Indices, Pairs
 from coembed.evaluation.evaluate import evaluate
 from coembed.numerics.random import Streams
+from coembed.serialization import write_compact_json
 
 FULL = 40_000
 
@@ -81,7 +81,7 @@ class Noise:
         return noise.unflatten(2, condition.shape[1:]).add_(condition)
 
 
-class Waves:
+class Waves(Pairs):
     """Pairs of waves with a phase of their own, made when they are read."""
 
     def __init__(self, count: int, size: int):
@@ -90,15 +90,15 @@ class Waves:
     def __len__(self) -> int:
         return self.count
 
-    def condition(self, rows: Rows) -> Tensor:
+    def condition(self, indices: Indices) -> Tensor:
         """Conditions (batch, 1, size, size)."""
-        phase = torch.arange(self.count)[rows].view(-1, 1, 1, 1) * 1.7
+        phase = torch.arange(self.count)[indices].view(-1, 1, 1, 1) * 1.7
         x = torch.arange(self.size) / self.size
         return torch.sin(phase + 6 * x) + torch.cos(2 * phase + 9 * x[:, None])
 
-    def field(self, rows: Rows) -> Tensor:
+    def field(self, indices: Indices) -> Tensor:
         """Fields (batch, 1, size, size)."""
-        condition = self.condition(rows)
+        condition = self.condition(indices)
         return condition + torch.sin(1e3 * condition)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from flow import STEPS, make_sequence
 from PIL import Image
 
-from coembed.data.prepare.clips import LIKENESS, LONGEST_SIDE, TOLERANCE, ClipRecipe
+from coembed.data.prepare.clips import DEFAULT_LONGER_SIDE, MAX_GREY_CHANGE, MAX_RETURN_ERROR, ClipRecipe
 from coembed.data.sources.folder import find_files
 from coembed.data.sources.video import VIDEO_SUFFIXES, open_video, read_frames
 from coembed.errors import PhotoError
@@ -51,7 +51,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     items = find_files(options.folder, VIDEO_SUFFIXES).items
     items = items[:: max(1, len(items) // options.limit)][: options.limit]
-    result: dict[str, Any] = {"clips": len(items), "longest_side": LONGEST_SIDE, "samples_a_clip": SAMPLES}
+    result: dict[str, Any] = {
+        "clips": len(items),
+        "longest_side": DEFAULT_LONGER_SIDE,
+        "samples_a_clip": SAMPLES,
+    }
     result["ways"] = measure_ways([item.paths[0] for item in items])
     recipe, seconds, pairs, left_out = ClipRecipe("motion", (32, 32)), 0.0, 0, 0
     for item in items:
@@ -85,16 +89,16 @@ def measure_ways(paths: list[str]) -> dict[str, dict[str, float]]:
         video = open_video(path)
         gap = round(video.fps)
         for start in sorted({0, (video.count - 1 - gap) // 2} if video.count > gap else ()):
-            frames, _ = read_frames(video, range(start, start + gap + 1), LONGEST_SIDE)
+            frames, _ = read_frames(video, range(start, start + gap + 1), DEFAULT_LONGER_SIDE)
             if len(frames) <= gap:
                 continue
             for way, via in WAYS.items():
                 wanted = frames_wanted(gap, "auto" if way == "four hops" else via)  # type: ignore[arg-type]
-                seen = [frames[start + n] for n in wanted]
+                between = [frames[start + n] for n in wanted]
                 clock = time.process_time()
-                there, back = there_and_back(seen, via)  # type: ignore[arg-type]
+                there, back = there_and_back(between, via)  # type: ignore[arg-type]
                 spent = time.process_time() - clock
-                rows[way].append({"cpu_ms": 1e3 * spent, **score(seen[0], seen[-1], there, back)})
+                rows[way].append({"cpu_ms": 1e3 * spent, **score(between[0], between[-1], there, back)})
     print("way | " + ", ".join(rows["auto"][0]))
     means = {}
     for way, measured in rows.items():
@@ -107,8 +111,8 @@ def score(first: np.ndarray, last: np.ndarray, there: np.ndarray, back: np.ndarr
     """Errors of a flow in percent: of the frame's longer side, of the frame's area, of white."""
     side = max(first.shape[:2])
     away = np.minimum(forward_backward_error(there, back) / side, 1)
-    there_too = validity(there, back, absolute=(TOLERANCE * side) ** 2)
-    trusted = there_too & looks_alike(first, last, there, tolerance=LIKENESS)
+    there_too = validity(there, back, absolute=(MAX_RETURN_ERROR * side) ** 2)
+    trusted = there_too & looks_alike(first, last, there, tolerance=MAX_GREY_CHANGE)
     different = np.abs(warp(last, there) - first.astype(np.float32)).mean(-1) / 255
     return {
         "there_and_back_median": 100 * float(np.median(away)),

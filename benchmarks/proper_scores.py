@@ -1,4 +1,4 @@
-"""What a proper score of samples teaches a trained model: variants side by side, after the same CPU time.
+"""Training by a proper score of samples: variants side by side, after the same CPU time.
 
     python benchmarks/proper_scores.py --model RUN/model --pairs DIR --seconds 60
 
@@ -24,11 +24,11 @@ from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation
 from coembed.models.pretrained import load_pretrained, save_pretrained
+from coembed.numerics.random import named_generator
 from coembed.serialization import write_bytes
-from coembed.training.batches import Batches, named_generator
-from coembed.training.config import TrainConfig
+from coembed.training.batches import Batches
+from coembed.training.config import ScoreConfig, TrainConfig
 from coembed.training.ema import Ema
-from coembed.training.score_config import ScoreConfig
 from coembed.training.step import make_optimizer, train_step
 
 RESULTS = Path(__file__).parent / "results"

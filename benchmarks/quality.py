@@ -30,7 +30,6 @@ from torch import Tensor
 from coembed.cli.output.progress import Progress
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
@@ -38,7 +37,7 @@ from coembed.models.base import Sampler
 from coembed.models.pretrained import CALIBRATED, load_pretrained
 from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
 from coembed.numerics.random import Streams
-from coembed.serialization import read_json, write_json
+from coembed.serialization import read_json, write_compact_json, write_json
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 TOLD = "random fields of the true action"

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from upsample_rivals import Method, cell_means, rivals
 
-from coembed.editing.api import load_model
+from coembed.editing.loading import load_model
 from coembed.imaging.color import saturation
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average
@@ -70,11 +70,11 @@ def _figure(
     if truth is not None:
         tiles["truth"] = _coloured(truth)
     columns = 4 if len(tiles) == 8 else 3
-    drawn = [_tile(name, picture, crop) for name, picture in tiles.items()]
-    height = drawn[0].height
-    rows = -(-len(drawn) // columns)
+    sampled = [_tile(name, picture, crop) for name, picture in tiles.items()]
+    height = sampled[0].height
+    rows = -(-len(sampled) // columns)
     sheet = Image.new("RGB", (columns * (WIDTH + 6), rows * (height + 6)), "white")
-    for k, tile in enumerate(drawn):
+    for k, tile in enumerate(sampled):
         sheet.paste(tile, (k % columns * (WIDTH + 6), k // columns * (height + 6)))
     return sheet
 

@@ -38,13 +38,12 @@ from worlds_table import markdown
 
 from coembed.cli.output.progress import Progress
 from coembed.errors import CoEmbedError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.synthetic.collapse import code_collapse
 from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS, World
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.registry import known_presets
-from coembed.serialization import read_json, to_dict, write_bytes, write_json
+from coembed.serialization import read_json, to_dict, write_bytes, write_compact_json, write_json
 
 TRAINED = (
     "default",

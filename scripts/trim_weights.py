@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.pretrained import load_pretrained, save_pretrained
 
@@ -34,9 +33,9 @@ def main() -> None:
     loaded = load_pretrained(options.run)
     model = trimmed(loaded.model, options.codes, options.rank)
     if options.leading is not None:
-        model = with_draws(model, leading=options.leading)
+        model = model.with_sampling(leading=options.leading)
     if options.temperatures is not None:
-        model = with_draws(model, layer_temperatures=tuple(options.temperatures))
+        model = model.with_sampling(layer_temperatures=tuple(options.temperatures))
     save_pretrained(model, options.dest, task=loaded.task)
     print(options.dest)
 

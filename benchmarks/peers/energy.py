@@ -17,27 +17,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coembed.numerics.scoring_rules import differentiable_energy_score
 from peers.peer import Noise, Peer, Shape
 from peers.scales import Decoder, Encoder, level_shapes, widths
 
 _POOLS = (1, 2, 4, 8)
-_SMALLEST = 1e-8  # added to a mean square before its root: coinciding fields have a finite gradient
+_MIN_SQUARE = 1e-8  # added to a mean square before its root: coinciding fields have a finite gradient
 
 
 def multiscale_energy(samples: Tensor, field: Tensor) -> Tensor:
     """Fair energy score of samples (m, batch, c, h, w), m >= 2, about a field (batch, c, h, w); (batch,)."""
-    m = len(samples)
-    first, second = torch.triu_indices(m, m, 1)
     total = field.new_zeros(len(field))
     for pool in _POOLS:
         y = F.avg_pool2d(field, pool).flatten(1)
-        yk = F.avg_pool2d(samples.flatten(0, 1), pool).reshape(m, *y.shape)
-        total = total + _length(yk - y).mean(0) - 0.5 * _length(yk[first] - yk[second]).mean(0)
+        yk = F.avg_pool2d(samples.flatten(0, 1), pool).reshape(len(samples), *y.shape)
+        total = total + differentiable_energy_score(yk, y, _length)
     return total / len(_POOLS)
 
 
 def _length(difference: Tensor) -> Tensor:
-    return (difference.square().mean(-1) + _SMALLEST).sqrt()
+    return (difference.square().mean(-1) + _MIN_SQUARE).sqrt()
 
 
 class Energy(Peer):
@@ -75,8 +74,10 @@ class Energy(Peer):
         """Multi-scale energy score of ``samples`` draws, (batch,)."""
         del fraction
         rows = self.samples * len(condition)
-        drawn = self.draw(condition, self.samples, lambda shape: torch.randn(rows, *shape, generator=generator))
-        return multiscale_energy(drawn.unflatten(0, (self.samples, -1)), field)
+        sampled = self.draw(
+            condition, self.samples, lambda shape: torch.randn(rows, *shape, generator=generator)
+        )
+        return multiscale_energy(sampled.unflatten(0, (self.samples, -1)), field)
 
     def draw(self, condition: Tensor, n: int, noise: Noise) -> Tensor:
         """As ``Peer.draw``: one pass of the decoder."""

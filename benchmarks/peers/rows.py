@@ -1,4 +1,4 @@
-"""What the table compares: closed forms, trained runs of CoEmbed, and trained peers, each built when wanted."""
+"""Rows of the table: closed forms, trained runs of CoEmbed, and trained peers, each built when wanted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
+from coembed.data.names import is_whole
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.models.base import Sampler
 from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
 from coembed.serialization import read_json
-from coembed.training.batches import Subset
 from peers.peer import Peer
 from peers.registry import peer_class
 from peers.train import RECORD, WEIGHTS, is_finished, load_peer
@@ -58,7 +59,7 @@ class Whole(Subset):
     """The pairs that are no crops of others: crops would crowd the nearest neighbours with one scene."""
 
     def __init__(self, store: PairStore):
-        super().__init__(store, torch.tensor([i for i, name in enumerate(store.names) if "#" not in name]))
+        super().__init__(store, torch.tensor([i for i, name in enumerate(store.names) if is_whole(name)]))
         self.store = store
 
 

@@ -25,9 +25,8 @@ from machine import describe
 
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.results import Evaluation
-from coembed.serialization import write_bytes
+from coembed.serialization import write_bytes, write_compact_json
 from peers.entry import entry
 from peers.registry import PEERS, peer_class
 from peers.rows import closed_forms, coembed_runs, distinct, matching, new_peer, peer_runs

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from coembed.cli.output.progress import Progress
-from coembed.data.rows import spread
+from coembed.data.pairs import Subset, evenly_spaced
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation
 from coembed.models.base import Sampler
 from coembed.serialization import read_json, write_json
-from coembed.training.batches import Subset
 from peers.rows import Row, digest
 
 METRICS_VERSION = 1  # raise it when scores or timing change: kept results are then measured again
@@ -28,7 +27,7 @@ TIMED_PHOTOS, TIMED_SAMPLES, ROUNDS = 2, 100, 3
 
 @dataclass(frozen=True)
 class Options:
-    """How rows are scored.
+    """Options of scoring rows.
 
     Attributes:
         limit: validation pairs, from the first.
@@ -48,8 +47,8 @@ class Options:
     cache: Path
 
     def few(self, pairs: int) -> list[int]:
-        """What a limited row is scored on, of a store of so many pairs: the first ones may be of one scene."""
-        return spread(min(self.limit, pairs), self.slow_limit).tolist()
+        """Pairs that a limited row is scored on, of a store of so many: the first ones may be of one scene."""
+        return evenly_spaced(min(self.limit, pairs), self.slow_limit).tolist()
 
 
 @dataclass(frozen=True)

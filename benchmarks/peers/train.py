@@ -18,11 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from coembed.data.pairs import Pairs
-from coembed.data.rows import spread
+from coembed.data.pairs import Pairs, evenly_spaced, fingerprint
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import named_generator
 from coembed.serialization import read_json, write_bytes, write_json
-from coembed.training.batches import Batches, fingerprint, named_generator
+from coembed.training.batches import Batches
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.interrupt import Interrupt
@@ -35,13 +35,13 @@ WEIGHTS, RECORD, CHECKPOINT = "model.safetensors", "peer.json", "checkpoint.safe
 _INITIAL_ROWS = 8192  # pairs that standardisation is measured on
 _CHECKPOINT_SECONDS = 60.0
 _LINE_SECONDS = 15.0
-_LONGEST = 3.0
+_MAX_LENGTHENING = 3.0
 _MAX_SKIPPED = 20
 
 
 @dataclass
 class Course:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         step: steps done.
@@ -106,7 +106,7 @@ def train_peer(
         options["flips"] = False
     config = TrainConfig("pairs", str(folder), learning_rate=peer.learning_rate, batch_size=peer.batch_size)
     batches = Batches(pairs, peer.batch_size, seed, torch.device("cpu"), vectors)
-    rows = spread(len(pairs), _INITIAL_ROWS)
+    rows = evenly_spaced(len(pairs), _INITIAL_ROWS)
     peer.initialise(batches.pairs.condition(rows), batches.pairs.field(rows))
     peer.train()
     ema, optimizer = Ema(peer, config.ema_halflife), make_optimizer(peer, config)  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def load_peer(peer: Peer, folder: Path) -> dict[str, object]:
 
 
 def is_finished(peer: Peer, folder: Path) -> bool:
-    """Whether the folder holds a finished run of this peer with the settings and size that it has now.
+    """True if the folder holds a finished run of this peer with the settings and size that it has now.
 
     Raises:
         ConfigError: a damaged record.
@@ -216,8 +216,8 @@ def _step(
     course.skipped = 0
     norm = float(length)
     usual = course.gradient_norm or norm
-    torch.nn.utils.clip_grads_with_norm_(parameters, _LONGEST * usual, length)
-    course.gradient_norm = usual + 0.02 * (min(norm, _LONGEST * usual) - usual)
+    torch.nn.utils.clip_grads_with_norm_(parameters, _MAX_LENGTHENING * usual, length)
+    course.gradient_norm = usual + 0.02 * (min(norm, _MAX_LENGTHENING * usual) - usual)
     optimizer.step()
     return [float(loss.detach())]
 

@@ -105,6 +105,17 @@ def write_json(path: Path | str, data: Any) -> None:
     write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def write_compact_json(path: Path | str, data: dict[str, Any]) -> None:
+    """Write strict JSON (no NaN), whole or not at all; a key per line, lists of plain values on one.
+
+    It stays readable with thousands of numbers.
+
+    Raises:
+        ValueError: a number that is not finite.
+    """
+    write_bytes(path, (_compact(data, "") + "\n").encode())
+
+
 def write_bytes(path: Path | str, data: bytes) -> None:
     """Write a file whole or not at all: temporary name in the same folder, flushed, renamed."""
     path = Path(path)
@@ -119,3 +130,15 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _compact(data: Any, indent: str) -> str:
+    inner = indent + "  "
+    if isinstance(data, dict) and data:
+        lines = [f"{inner}{json.dumps(str(key))}: {_compact(value, inner)}" for key, value in data.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(data, (list, tuple)) and any(isinstance(value, dict) for value in data):
+        return "[\n" + ",\n".join(inner + _compact(value, inner) for value in data) + f"\n{indent}]"
+    if isinstance(data, (list, tuple)):
+        return "[" + ", ".join(_compact(value, inner) for value in data) + "]"
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)

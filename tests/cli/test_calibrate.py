@@ -6,17 +6,16 @@ import math
 import pytest
 import torch
 
-from coembed.cli.calibrate_options import CalibrateConfig
+from coembed.cli.calibrate import CalibrateConfig, run_calibrate
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import difference
-from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge, run_calibrate
+from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
-from coembed.models.cdvae.draws import with_draws
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.pretrained import from_pretrained, save_pretrained
-from coembed.training.batches import Subset
 
 
 def fields(count, seed):
@@ -66,7 +65,7 @@ def test_a_wrong_spread_is_found_and_mended(folder, capsys, tolerance, near):
 
 def test_beside_keeps_the_models_own_way_to_draw(folder):
     own = from_pretrained(folder / "model")
-    smooth = with_draws(own, layer_temperatures=(1.2, 0.0), leading=2)
+    smooth = own.with_sampling(layer_temperatures=(1.2, 0.0), leading=2)
     save_pretrained(smooth, folder / "smooth", task="toys", card="# Toys\n")
     with pytest.raises(ModelError, match=r"smooth:calibrated: has no calibrated temperatures"):
         from_pretrained(f"{folder / 'smooth'}:calibrated")
@@ -77,7 +76,7 @@ def test_beside_keeps_the_models_own_way_to_draw(folder):
     assert written.config == dataclasses.replace(smooth.config, calibrated=found.after)
     calibrated = from_pretrained(f"{folder / 'out'}:calibrated")
     condition = torch.rand(3, 1, 8, 8)
-    wanted = with_draws(own, layer_temperatures=found.after).sample(condition, 4, generator=0)
+    wanted = own.with_sampling(layer_temperatures=found.after).sample(condition, 4, generator=0)
     assert torch.equal(calibrated.sample(condition, 4, generator=0), wanted)
     assert not torch.equal(written.sample(condition, 4, generator=0), wanted)
 
@@ -102,8 +101,8 @@ def test_views_of_a_photo_stay_on_one_side():
     blank = torch.rand(30, 1, 2, 2)
     store = PairStore.from_arrays(blank, blank, names=names)
     one, other = halves(store, 18)
-    assert one.rows.tolist() == [12, 13, 14, 18, 19, 20, 24, 25, 26]
-    assert other.rows.tolist() == [15, 16, 17, 21, 22, 23, 27, 28, 29]
+    assert one.indices.tolist() == [12, 13, 14, 18, 19, 20, 24, 25, 26]
+    assert other.indices.tolist() == [15, 16, 17, 21, 22, 23, 27, 28, 29]
     with pytest.raises(DataError, match="fewer than 2 scenes"):
         halves(PairStore.from_arrays(blank[:1], blank[:1]), 5)
 

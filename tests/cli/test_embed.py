@@ -8,7 +8,7 @@ from PIL import Image
 
 from coembed.cli import main as cli
 from coembed.cli.output.embed_map import draw_map, legend_entries, places
-from coembed.data.similarity.prepared import annotate
+from coembed.data.similarity.files import annotate
 from coembed.data.store.store import PairStore
 
 

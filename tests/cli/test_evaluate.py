@@ -3,8 +3,7 @@ import json
 import pytest
 import torch
 
-from coembed.cli.evaluate import run_evaluate
-from coembed.cli.evaluate_options import EvaluateConfig
+from coembed.cli.evaluate import EvaluateConfig, run_evaluate
 from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError
 from coembed.models import pretrained as hub

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coembed.cli.prepare import PrepareCoco, PrepareFolder, parse_size, run_prepare
+from coembed.cli.prepare import parse_size, run_prepare
+from coembed.cli.prepare_options import PrepareCoco, PrepareFolder
 from coembed.data.store.store import open_pairs
 from coembed.errors import ConfigError, DataError, PhotoError
 from coembed.tasks import get_task
@@ -160,7 +161,8 @@ class Slow(Resaturation):
 _RUN = """
 import sys
 from pathlib import Path
-from coembed.cli.prepare import PrepareFolder, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareFolder
 if __name__ == "__main__":
     run_prepare(
         PrepareFolder(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from coembed.cli.prepare import PrepareCoco, PrepareConfig, PrepareFolder, PreparePairs
+from coembed.cli.prepare_options import PrepareCoco, PrepareConfig, PrepareFolder, PreparePairs
 
 
 def parse(line):

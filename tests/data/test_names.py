@@ -1,6 +1,15 @@
 import torch
 
-from coembed.data.names import groups_of
+from coembed.data.names import (
+    action_of,
+    clip_of,
+    frame_name,
+    groups_of,
+    is_whole,
+    scene_of,
+    view_name,
+    whole_of,
+)
 from coembed.data.store.store import PairStore
 from coembed.training.run import split_pairs
 
@@ -30,3 +39,11 @@ def test_views_of_a_photo_are_held_out_together(tmp_path):
     assert (len(train), len(validation)) == (96, 24)
     sides = [{int(row) // 3 for row in part.field(slice(None))[:, 0, 0, 0]} for part in (train, validation)]
     assert sides[0].isdisjoint(sides[1])
+
+
+def test_a_name_says_what_it_shows():
+    name = view_name(frame_name("Dive/v_Dive_g01_c02.avi", 3), 1)
+    assert name == "Dive/v_Dive_g01_c02.avi@3#1" and view_name("a.jpg", 0) == "a.jpg"
+    assert whole_of(name) == "Dive/v_Dive_g01_c02.avi@3" and not is_whole(name) and is_whole(whole_of(name))
+    assert clip_of(name) == "Dive/v_Dive_g01_c02.avi" and scene_of(name) == "Dive/v_Dive_g01"
+    assert action_of(name) == "Dive" and action_of("a_g01.jpg#1") is None

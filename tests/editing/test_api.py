@@ -7,8 +7,10 @@ import torch
 from PIL import Image, ImageCms
 
 from coembed.editing import api as edit
-from coembed.editing.draw import low_layers, plan
-from coembed.editing.options import EditOptions
+from coembed.editing import loading
+from coembed.editing.draw import plan
+from coembed.editing.layers import low_layers
+from coembed.editing.options import SampleOptions
 from coembed.editing.render import render
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging import color
@@ -104,7 +106,7 @@ class Plain(torch.nn.Module):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_sample_equal_to_the_reconstruction_gives_the_photo_back_bit_for_bit(task, tiny, dtype):
     photo = read_photo(photo_of(dtype=dtype))
-    steps = plan(photo, Same(model_for(task, tiny).config), task, EditOptions(2))
+    steps = plan(photo, Same(model_for(task, tiny).config), task, SampleOptions(2))
     assert not steps.deltas.any()
     for pixels in render(photo, task, steps.deltas):
         assert pixels.dtype == dtype and (pixels == photo.pixels).all()
@@ -220,19 +222,19 @@ def test_same_seed_same_pixels_and_another_seed_others(tiny):
 def test_plain_draw_k_does_not_depend_on_how_many_are_drawn(tiny):
     photo = read_photo(photo_of())
     task = get_task("resaturation")
-    few = plan(photo, tiny, task, EditOptions(2, 7, distinct=False))
-    many = plan(photo, tiny, task, EditOptions(6, 7, distinct=False))
+    few = plan(photo, tiny, task, SampleOptions(2, 7, all=True))
+    many = plan(photo, tiny, task, SampleOptions(6, 7, all=True))
     assert few.draws == (0, 1) and few.weights == (0.5, 0.5)
     assert (few.deltas == many.deltas[:2]).all()
-    chosen = plan(photo, tiny, task, EditOptions(3, 7))
-    plain = plan(photo, tiny, task, EditOptions(max(chosen.draws) + 1, 7, distinct=False))
+    chosen = plan(photo, tiny, task, SampleOptions(3, 7))
+    plain = plan(photo, tiny, task, SampleOptions(max(chosen.draws) + 1, 7, all=True))
     assert (chosen.deltas == plain.deltas[list(chosen.draws)]).all()
 
 
 def test_distinct_results_show_every_kind_most_common_first(tiny):
     with torch.no_grad():
         tiny.levels.copy_(torch.tensor([[0.1], [0.5], [0.9]]))
-    steps = plan(read_photo(photo_of()), tiny, get_task("resaturation"), EditOptions(3))
+    steps = plan(read_photo(photo_of()), tiny, get_task("resaturation"), SampleOptions(3))
     means = steps.deltas.mean(axis=(1, 2, 3))
     assert np.ptp(means) == pytest.approx(0.8, abs=0.02)
     assert list(steps.weights) == sorted(steps.weights, reverse=True) and sum(steps.weights) == pytest.approx(1)
@@ -240,17 +242,17 @@ def test_distinct_results_show_every_kind_most_common_first(tiny):
 
 def test_a_sampler_without_reconstruction_changes_the_true_field_to_its_draw(tiny):
     photo, task = read_photo(photo_of()), get_task("resaturation")
-    steps = plan(photo, Plain(tiny.config), task, EditOptions(2))
+    steps = plan(photo, Plain(tiny.config), task, SampleOptions(2))
     own = low_layers(photo, task, (1, 8, 8), (1, 8, 8))[1].numpy()
     assert steps.deltas == pytest.approx(np.repeat(0.3 - own, 2, axis=0), abs=1e-6)
     with pytest.raises(ModelError, match=r"a Plain has no temperature, got 0\.5"):
-        plan(photo, Plain(tiny.config), task, EditOptions(2, temperature=0.5))
+        plan(photo, Plain(tiny.config), task, SampleOptions(2, temperature=0.5))
 
 
 def test_more_results_than_are_held_in_memory_at_once(tiny):
     photo = read_photo(photo_of())
     task = get_task("resaturation")
-    deltas = plan(photo, tiny, task, EditOptions(6, distinct=False)).deltas
+    deltas = plan(photo, tiny, task, SampleOptions(6, all=True)).deltas
     whole = list(render(photo, task, deltas))
     assert len(whole) == 6
     assert (whole[5] == next(render(photo, task, deltas[5:]))).all()
@@ -295,7 +297,7 @@ def test_samples_beyond_the_range_count_as_its_ends(tiny):
         model.levels.fill_(100.0)
     photo = read_photo(np.full((32, 32, 3), 128, np.uint8))
     own = low_layers(photo, task, (3, 8, 8), (1, 8, 8))[1].mean()
-    deltas = plan(photo, model, task, EditOptions(1, strength=0.5)).deltas
+    deltas = plan(photo, model, task, SampleOptions(1, strength=0.5)).deltas
     assert deltas == pytest.approx(0.5 * (task.field.high - float(own)), abs=1e-5)
 
 
@@ -315,8 +317,8 @@ def test_a_model_for_another_task_or_shape_is_refused(tiny, tmp_path):
 
 def test_the_task_is_that_of_the_model_or_a_variety_of_the_one_asked_for(tiny, tmp_path):
     folder = hub.save_pretrained(tiny, tmp_path / "m", task="relighting-grey")
-    assert edit.load_model(folder)[1].name == "relighting-grey"
-    assert edit.load_model(folder, "relighting")[1].name == "relighting-grey"
+    assert loading.load_model(folder)[1].name == "relighting-grey"
+    assert loading.load_model(folder, "relighting")[1].name == "relighting-grey"
     own = hub.save_pretrained(tiny, tmp_path / "own", task="warmth")
     with pytest.raises(ModelError, match=r"a model for 'warmth', which is none of .*module:Class"):
         edit.edit(photo_of(), model=own)

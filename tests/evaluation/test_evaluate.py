@@ -10,6 +10,7 @@ from coembed.evaluation import metrics
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import METRICS, Evaluation, difference, ratio, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
+from coembed.numerics import scoring_rules
 from coembed.numerics.random import Streams
 
 
@@ -35,13 +36,13 @@ def test_the_columns_are_the_metrics_of_each_photos_own_stream():
     found = evaluate(Normal(), (condition, field), samples=12, seed=3, limit=7)
     assert found.conditions == 7 and found.names == tuple("0123456")
     drawn = Normal().sample(condition[5:6], 12, generator=Streams(3, [5]))
-    expected = metrics.multiscale_energy_score(drawn, field[5:6])
+    expected = scoring_rules.multiscale_energy_score(drawn, field[5:6])
     for scale, value in expected.items():
         assert found.values[f"energy_{scale}px"][5] == pytest.approx(value.item(), rel=1e-5)
     assert found.values["best_10"][5] == pytest.approx(
         metrics.best_of_n(drawn, field[5:6], (10,))[10].item(), rel=1e-5
     )
-    assert found.values["crps"][5] == pytest.approx(metrics.crps(drawn, field[5:6]).item(), rel=1e-5)
+    assert found.values["crps"][5] == pytest.approx(scoring_rules.crps(drawn, field[5:6]).item(), rel=1e-5)
     assert "best_30" not in found.values
 
 

@@ -11,6 +11,7 @@ from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
+from coembed.models.registry import fit_closed_form
 
 SHAPE = (1, 2, 3)
 CODES = 3
@@ -28,7 +29,7 @@ def linear_cdvae(conditional="exact", sigma=0.7):
             part.tower.log_scale.normal_(std=0.3)
             # The merge with the prior makes this the exact posterior of the code given the data.
             part.tower.message_log_var.copy_(
-                part.decode([torch.zeros(1, CODES)]).log_var.flatten()[0] - 2 * part.tower.log_scale
+                part.decode_latents([torch.zeros(1, CODES)]).log_var.flatten()[0] - 2 * part.tower.log_scale
             )
         model.condition_mean.fill_(0.3)
         model.condition_std.fill_(0.2)
@@ -42,8 +43,8 @@ def decoder(model, name):
     ladder = getattr(model, f"{name}_ladder")
     std, mean = (getattr(model, f"{name}_{part}").item() for part in ("std", "mean"))
     with torch.no_grad():
-        zero = ladder.decode([torch.zeros(1, CODES)])
-        columns = ladder.decode([torch.eye(CODES)]).mean - zero.mean
+        zero = ladder.decode_latents([torch.zeros(1, CODES)])
+        columns = ladder.decode_latents([torch.eye(CODES)]).mean - zero.mean
     matrix, offset = std * columns.flatten(1).T.double(), std * zero.mean.flatten().double() + mean
     return matrix, offset, std**2 * zero.log_var.exp().flatten().double()
 

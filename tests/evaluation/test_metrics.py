@@ -7,6 +7,7 @@ import torch
 
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation import metrics
+from coembed.numerics import scoring_rules as rules
 
 
 def draw(n, batch=3, c=2, h=8, w=6, seed=0):
@@ -24,7 +25,7 @@ def test_best_of_n_is_the_mean_over_every_subset(n):
 
 def test_best_of_one_is_the_mean_error_and_best_of_all_the_least():
     samples, truth = draw(100)
-    errors = metrics.squared_errors(samples, truth)
+    errors = rules.squared_errors(samples, truth)
     best = metrics.best_of_n(samples, truth, (1, 3, 10, 100))
     torch.testing.assert_close(best[1], errors.mean(0))
     assert torch.equal(best[100], errors.min(0).values)
@@ -61,7 +62,7 @@ def test_energy_score_agrees_with_scoringrules(n):
     fair = scoringrules.es_ensemble(
         truth.flatten(1).double().numpy(), samples.flatten(2).movedim(0, 1).double().numpy(), estimator="fair"
     )
-    np.testing.assert_allclose(metrics.energy_score(samples, truth).numpy(), fair, rtol=1e-5)
+    np.testing.assert_allclose(rules.energy_score(samples, truth).numpy(), fair, rtol=1e-5)
 
 
 def test_energy_score_of_near_duplicates_far_from_zero_keeps_its_digits():
@@ -70,13 +71,16 @@ def test_energy_score_of_near_duplicates_far_from_zero_keeps_its_digits():
     direct = torch.stack([torch.pdist(near[:, i].flatten(1).double()).mean() for i in range(3)])
     error = (near - 1000.0 - truth).flatten(2).double().norm(dim=2).mean(0)
     torch.testing.assert_close(
-        metrics.energy_score(near, truth + 1000.0), (error - direct / 2).float(), rtol=1e-4, atol=1e-5
+        rules.energy_score(near, truth + 1000.0), (error - direct / 2).float(), rtol=1e-4, atol=1e-5
     )
 
 
 def test_energy_score_does_not_depend_on_the_number_of_samples_in_expectation():
     samples, truth = draw(10, batch=4000, c=1, h=2, w=2)
-    few, many = metrics.energy_score(samples[:2], truth).mean(), metrics.energy_score(samples, truth).mean()
+    few, many = (
+        rules.energy_score(samples[:2], truth).mean(),
+        rules.energy_score(samples, truth).mean(),
+    )
     assert abs(few - many) < 0.03  # the unfair form differs by 0.36 here
     assert few == pytest.approx(torch.pdist(truth[:1500].flatten(1)).mean().item() / 2, rel=0.05)
 
@@ -97,7 +101,7 @@ def test_proper_scores_prefer_the_truth_on_a_two_mode_toy(score):
         "the mean": 0.1 * torch.randn(20, 400, 1, 4, 4, generator=g),
         "too wide": 2 * modes((20, 400)),
     }
-    function = metrics.energy_score if score == "energy" else metrics.crps
+    function = rules.energy_score if score == "energy" else rules.crps
     scores = {name: function(samples, truth).mean().item() for name, samples in rivals.items()}
     assert all(scores["right"] < value - 0.05 for name, value in scores.items() if name != "right"), scores
 
@@ -107,18 +111,18 @@ def test_multiscale_scores_see_white_noise_that_has_the_right_norm():
     smooth = lambda *s: torch.randn(*s, 1, 1, 1, generator=g).expand(*s, 1, 16, 16)  # noqa: E731
     truth, right = smooth(200), smooth(30, 200)
     noise = torch.randn(30, 200, 1, 16, 16, generator=g)
-    fine = metrics.energy_score(noise, truth).mean() / metrics.energy_score(right, truth).mean()
-    coarse = metrics.multiscale_energy_score(noise, truth, (8,))[8].mean()
-    coarse_right = metrics.multiscale_energy_score(right, truth, (8,))[8].mean()
+    fine = rules.energy_score(noise, truth).mean() / rules.energy_score(right, truth).mean()
+    coarse = rules.multiscale_energy_score(noise, truth, (8,))[8].mean()
+    coarse_right = rules.multiscale_energy_score(right, truth, (8,))[8].mean()
     assert coarse / coarse_right > 1.15 and fine < coarse / coarse_right
 
 
 def test_multiscale_scores_share_a_unit():
     samples, truth = draw(6, c=1, h=1, w=1)
     flat, flat_truth = samples.expand(-1, -1, -1, 16, 16), truth.expand(-1, -1, 16, 16)
-    scores = metrics.multiscale_energy_score(flat, flat_truth)
+    scores = rules.multiscale_energy_score(flat, flat_truth)
     for scale in (1, 2, 4, 8):
-        torch.testing.assert_close(scores[scale], metrics.energy_score(flat, flat_truth))
+        torch.testing.assert_close(scores[scale], rules.energy_score(flat, flat_truth))
 
 
 def test_multiscale_pools_partial_cells_and_refuses_scales_beyond_the_field():
@@ -127,10 +131,11 @@ def test_multiscale_pools_partial_cells_and_refuses_scales_beyond_the_field():
     pooled = torch.stack(blocks, dim=-1)[..., None]
     truths = torch.stack([truth[..., :4, :].mean((-2, -1)), truth[..., 4:, :].mean((-2, -1))], -1)[..., None]
     torch.testing.assert_close(
-        metrics.multiscale_energy_score(samples, truth, (4,))[4], 4 * metrics.energy_score(pooled, truths)
+        rules.multiscale_energy_score(samples, truth, (4,))[4],
+        4 * rules.energy_score(pooled, truths),
     )
     with pytest.raises(ConfigError, match="scales: got 8, expected 1 to 4"):
-        metrics.multiscale_energy_score(samples, truth)
+        rules.multiscale_energy_score(samples, truth)
 
 
 @pytest.mark.parametrize("n", [2, 7, 40])
@@ -139,7 +144,7 @@ def test_crps_agrees_with_scoringrules(n):
     fair = scoringrules.crps_ensemble(
         truth.double().numpy(), samples.movedim(0, -1).double().numpy(), estimator="fair"
     )
-    np.testing.assert_allclose(metrics.crps(samples, truth).numpy(), fair.mean((1, 2, 3)), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(rules.crps(samples, truth).numpy(), fair.mean((1, 2, 3)), rtol=1e-5, atol=1e-7)
 
 
 def test_sharpness_is_the_energy_of_gradients():
@@ -152,8 +157,8 @@ def test_sharpness_is_the_energy_of_gradients():
 def test_shapes_that_do_not_fit_are_named():
     samples, truth = draw(4)
     with pytest.raises(DataError, match=r"truth: got shape \(2, 2, 8, 6\), expected \(3, 2, 8, 6\)"):
-        metrics.crps(samples, truth[:2])
+        rules.crps(samples, truth[:2])
     with pytest.raises(DataError, match=r"expected \(n, batch, c, h, w\)"):
-        metrics.energy_score(samples[0], truth)
-    with pytest.raises(ConfigError, match="got 1 a condition, expected at least 2"):
-        metrics.energy_score(samples[:1], truth)
+        rules.energy_score(samples[0], truth)
+    with pytest.raises(ConfigError, match="got 1 per condition, expected at least 2"):
+        rules.energy_score(samples[:1], truth)

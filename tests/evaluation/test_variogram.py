@@ -4,8 +4,8 @@ import scoringrules
 import torch
 
 from coembed.errors import ConfigError
-from coembed.evaluation.metrics import energy_score
 from coembed.evaluation.variogram import variogram_score
+from coembed.numerics.scoring_rules import energy_score
 
 
 def draw(n, batch=3, c=2, h=6, w=5, seed=0):

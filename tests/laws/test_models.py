@@ -9,7 +9,7 @@ import torch
 
 from coembed import serialization as configs
 from coembed.models.base import Sampler
-from coembed.models.cdvae import model as cdvae
+from coembed.models.cdvae import encoded
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import PRESETS, preset
@@ -58,7 +58,7 @@ def test_sample_k_of_photo_i_depends_on_seed_i_and_k_alone(model, monkeypatch):
     assert whole.shape == (7, 5, *SHAPE) and isinstance(model, Sampler)
     alone = model.sample(condition[2:3], 4, generator=Streams(3, [2]))
     torch.testing.assert_close(alone[:, 0], whole[:4, 2], rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(cdvae, "_CHUNK_VALUES", 1)
+    monkeypatch.setattr(encoded, "CHUNK_VALUES", 1)
     torch.testing.assert_close(
         model.sample(condition, 7, generator=Streams(3, range(5))), whole, rtol=1e-4, atol=1e-5
     )

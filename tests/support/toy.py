@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from coembed.data.pairs import Pairs
 from coembed.models.base import Trainable
 from coembed.numerics.random import Streams
 from coembed.training import checkpoint
@@ -68,7 +69,7 @@ class Toy(Trainable):
         return (self.decoder(torch.cat([c, z], -1)) + self.mean).reshape(n, *condition.shape)
 
 
-class ToyPairs:
+class ToyPairs(Pairs):
     """Random pairs whose field depends on the condition, exact in float16."""
 
     def __init__(self, count: int, seed: int = 0):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coembed.cli.prepare import PrepareFolder, PreparePairs, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareFolder, PreparePairs
 from coembed.data.store.index import read_index
 from coembed.data.store.store import open_pairs
 from coembed.tasks import get_task, task

@@ -8,9 +8,9 @@ import torch
 from coembed.data.similarity.embedding import Targets
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
+from coembed.training.config import GuidanceConfig
 from coembed.training.contrast import contrast
 from coembed.training.guidance import Guide
-from coembed.training.guidance_config import GuidanceConfig
 
 
 def points(count=24, size=4, seed=0):
@@ -94,8 +94,8 @@ def test_every_presets_encoders_feel_guidance(name, form):
                 p.add_(0.01 * torch.randn(p.shape, generator=g))
     table = torch.randn(1, 8, 6, generator=g).numpy()
     config = GuidanceConfig(weight=1.0, form=form, temperature=1.0)
-    guide = Guide(config, Targets(table, table, table[0, 0]), model.code_scales())
-    _, codes = model.loss_and_codes(condition, field, generator=g)
+    guide = Guide(config, Targets(table, table, table[0, 0]), model.latent_scales())
+    _, codes = model.loss_and_latents(condition, field, generator=g)
     term = guide.at(0.0, torch.arange(8), None)(codes)
     assert term.shape == (8,) and bool(term.isfinite().all())
     term.sum().backward()

@@ -8,16 +8,14 @@ import pytest
 import torch
 
 from coembed.cli.train import parse_train
-from coembed.data.similarity.align import canonical, procrustes
-from coembed.data.similarity.embedding import Targets, make_targets
+from coembed.data.similarity.embedding import Targets, canonical, make_targets, procrustes
 from coembed.data.similarity.features import Block
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError, TrainingError
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
-from coembed.training.config import TrainConfig
+from coembed.training.config import GuidanceConfig, TrainConfig
 from coembed.training.guidance import FILE, Guide, allocate, store_guide
-from coembed.training.guidance_config import GuidanceConfig
 from coembed.training.run import run_train
 
 
@@ -111,7 +109,7 @@ def test_a_map_is_guided_by_its_sums_which_have_the_priors_deviation():
 
 def test_scales_of_a_gaussian_tie_are_those_of_its_marginals():
     model = CDVAE(preset("paper-gauss", (1, 8, 8), (1, 8, 8)))
-    top = model.code_scales()[0][0]
+    top = model.latent_scales()[0][0]
     assert top[0] == pytest.approx(((1 + 0.09) / (2 + 0.09)) ** 0.5) and top[-1] == 1
 
 

@@ -6,11 +6,11 @@ import toy
 from torch import nn
 
 from coembed.errors import ConfigError
-from coembed.evaluation import metrics
-from coembed.numerics.scoring_rules import pooled_energy_score
+from coembed.numerics import scoring_rules
+from coembed.numerics.scoring_rules import average_cells, pooled_energy_score
 from coembed.training import checkpoint
 from coembed.training.checkpoint import read_tensors
-from coembed.training.score_config import ScoreConfig
+from coembed.training.config import ScoreConfig
 from coembed.training.step import make_optimizer, train_step
 
 
@@ -34,8 +34,8 @@ def test_it_is_the_fair_multiscale_energy_score_that_is_reported(count):
     g = torch.Generator().manual_seed(count)
     draws, truth = torch.randn(count, 7, 2, 6, 6, generator=g), torch.randn(7, 2, 6, 6, generator=g)
     wanted = torch.zeros(7)
-    for pool, score in metrics.multiscale_energy_score(draws, truth, (1, 2, 4)).items():
-        pooled = metrics._pool(truth, pool).flatten(1)
+    for pool, score in scoring_rules.multiscale_energy_score(draws, truth, (1, 2, 4)).items():
+        pooled = average_cells(truth, pool).flatten(1)
         unit = (pooled - pooled.mean(0)).square().sum(1).mean().sqrt()
         wanted += score / pool / unit / 3
     found = pooled_energy_score(draws, truth, (1, 2, 4, 8))  # 8 is larger than the field

@@ -10,10 +10,11 @@ import torch
 import toy
 from PIL import Image
 
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced, load_all
 from coembed.errors import ConfigError, TrainingError
+from coembed.numerics.random import epoch_order
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, Held, epoch_order
+from coembed.training.batches import Batches
 from coembed.training.ema import Ema
 from coembed.training.log import Log
 from coembed.training.schedule import Budget
@@ -179,7 +180,7 @@ def test_pairs_are_held_without_loss():
             return super().field(rows) + 1e-5
 
     for pairs in (toy.ToyPairs(30), Fine(30)):
-        held = Held(pairs, torch.device("cpu"))
+        held = load_all(pairs)
         assert torch.equal(held.field([3, 1]), pairs.field([3, 1]))
         assert torch.equal(held.condition(slice(5)), pairs.condition(slice(5)))
 
@@ -288,8 +289,8 @@ def test_wrong_options_name_themselves():
 
 
 def test_spread_rows_are_even_and_never_repeat():
-    assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert spread(3, 5).tolist() == [0, 1, 2]
+    assert evenly_spaced(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
 
 
 def test_a_run_leaves_the_arithmetic_of_the_process_as_it_was(tmp_path):

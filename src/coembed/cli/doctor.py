@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from coembed.errors import CoEmbedError
+from coembed.numerics.cores import count_cores
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _python() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    seen, missing = [], []
+    present, missing = [], []
     for requirement in requires("coembed") or []:
         if "extra ==" in requirement:
             continue
@@ -87,10 +87,10 @@ def _packages() -> list[Finding]:
         for mark in "<>=!~[ (":
             name = name.split(mark)[0]
         try:
-            seen.append(f"{name} {version(name)}")
+            present.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    found = [Finding("packages", "ok", ", ".join([f"coembed {version('coembed')}", *seen]))]
+    found = [Finding("packages", "ok", ", ".join([f"coembed {version('coembed')}", *present]))]
     if missing:
         found.append(Finding("packages", "fail", f"missing: pip install {' '.join(missing)}"))
     try:
@@ -103,7 +103,7 @@ def _packages() -> list[Finding]:
 def _torch() -> list[Finding]:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     threads = torch.get_num_threads()
     state = "ok" if threads <= cores else "note"
     hint = "" if state == "ok" else f"; more threads than processors are slow: OMP_NUM_THREADS={cores}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
@@ -22,8 +22,7 @@ from coembed.cli.output.files import (
     shortened,
     write_settings,
 )
-from coembed.editing.options import EditOptions, Pick
-from coembed.editing.steering.options import ControlOptions
+from coembed.editing.options import EditOptions
 from coembed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 _SUFFIXES = {"jpg": ".jpg", "png": ".png"}
 
 
-@dataclass(frozen=True)
-class BatchConfig:
-    """What every verb that edits photos asks for.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BatchConfig(EditOptions):
+    """Options of every verb that edits photos.
 
     Raises:
         ConfigError: no photos, or an option outside its range.
@@ -47,30 +46,6 @@ class BatchConfig:
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
     """JPEG, PNG, WebP or TIFF files."""
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 4
-    """Versions of each photo."""
-    seed: int = 0
-    """Same photo, seed and model, same versions."""
-    strength: float = 1.0
-    """Share of the change that is applied, 0 to 1 (or a bit beyond)."""
-    temperature: float = 1.0
-    """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
-    all: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
-    pick: Pick = "typical"
-    """Which versions are chosen: one of each common kind, or likely ones that are far from each other."""
-    like: Path | None = None
-    """An example, any photo: versions come near its look."""
-    closeness: float = 0.7
-    """How near to the example, 0 (not at all) to 1 (as near as the model can)."""
-    hint: Path | None = None
-    """A retouched copy of the photo: inside --mask it is held, and the rest of each version follows from it."""
-    mask: Path | None = None
-    """Where the hint is held: white, and black elsewhere; of the photo's size."""
-    keep: Path | None = None
-    """Where the photo is held as it is, a mask likewise."""
-    between: tuple[int, int] | None = None
-    """Two draws of the seed, as the page numbers them: the n versions are steps from the one to the other."""
     model: str = ""
     """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
     as sharp as held-out ones, where the model's own draws are smooth."""
@@ -80,33 +55,25 @@ class BatchConfig:
     """Of the results; keep: the photo's own. jpg has no transparency and 8 bits."""
 
     made: ClassVar[str] = "edited"
-    """What the versions are, in titles."""
+    """The versions, in titles."""
     of_task: ClassVar[str | None] = None
     """The task that the model must be for; None for whichever its files name."""
 
     def __post_init__(self) -> None:
         if not self.photos:
             raise ConfigError("photos: got none, expected at least one file")
-        self.options()
-        if self.control().holds and len(self.photos) > 1:
+        super().__post_init__()
+        if self.has_fixed_region and len(self.photos) > 1:
             raise ConfigError(f"photos: got {len(self.photos)}, expected the one that --hint or --keep is for")
         if self.between is not None and self.n < 2:
             raise ConfigError(f"n is {self.n}, expected at least 2 steps between two draws")
 
-    def options(self) -> EditOptions:
-        """The same choices as the functions take them."""
-        return EditOptions(self.n, self.seed, self.strength, self.temperature, not self.all, self.pick)
-
     def pictures(self) -> list[Path]:
         """The pictures besides the photos that are read."""
-        return [path for path in (self.like, self.hint, self.mask, self.keep) if path is not None]
-
-    def control(self) -> ControlOptions:
-        """What is asked of the draws besides."""
-        return ControlOptions(self.like, self.closeness, self.hint, self.mask, self.keep, self.between)
+        return [Path(path) for path in (self.like, self.hint, self.mask, self.keep) if path is not None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ResaturateConfig(BatchConfig):
     """Make n natural, different versions of each photo, at the photo's own size: other saturations."""
 
@@ -118,7 +85,7 @@ class ResaturateConfig(BatchConfig):
     of_task: ClassVar[str | None] = "resaturation"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RelightConfig(BatchConfig):
     """Make n natural, different versions of each photo, at the photo's own size: in other light."""
 
@@ -130,9 +97,9 @@ class RelightConfig(BatchConfig):
     of_task: ClassVar[str | None] = "relighting"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EditConfig(BatchConfig):
-    """Make n versions of each photo by a model of your own, of any task that splits and compose photos."""
+    """Make n versions of each photo by a model of your own, of any task that splits and composes photos."""
 
     task: str | None = None
     """Your task as module:Class; by default the registered one that the model's files name."""
@@ -145,7 +112,7 @@ class EditConfig(BatchConfig):
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has written.
+    """Files and failures of a run.
 
     Args:
         folder: where to.
@@ -169,13 +136,14 @@ def run_batch(config: BatchConfig) -> Result:
         PhotoError: the folder of the results cannot be made.
     """
     from coembed.cli.output.gallery import PREVIEWS, write_page, write_sheets
-    from coembed.editing.api import load_model, read_controls
+    from coembed.editing.loading import load_model
+    from coembed.editing.steering.controls import read_controls
 
     folder = config.out or default_folder(config.photos)
     inputs = (*config.photos, *config.pictures())
     check_inputs_safe(folder, inputs, {"sheet"})
     model, task = load_model(config.model, config.task if isinstance(config, EditConfig) else config.of_task)
-    controls = read_controls(config.control(), model, task)
+    controls = read_controls(config, model, task)
     make_folder(folder / PREVIEWS)
 
     def do(path: Path, stem: str) -> tuple[tuple[Row, dict[str, Any]], str]:
@@ -224,12 +192,13 @@ def _do_photo(
     controls: Controls | None,
 ) -> tuple[Row, Plan]:
     from coembed.cli.output.gallery import PREVIEWS, Row, Shown, write_preview
-    from coembed.editing import api as edit
+    from coembed.editing.api import versions
     from coembed.imaging.io.photo import read_photo, write_photo
+    from coembed.imaging.strips import thread_count
 
     photo = read_photo(path)
     suffix = _suffix(photo, config.format)
-    plan, pictures = edit.versions(photo, model, task, config.options(), controls)
+    plan, pictures = versions(photo, model, task, config, controls)
     files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
     previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
     original = f"{PREVIEWS}/{stem}-original.jpg"
@@ -238,7 +207,7 @@ def _do_photo(
         write_photo(folder / file, pixels, photo)
         write_preview(folder / preview, pixels, photo)
 
-    with ThreadPoolExecutor(edit.thread_count()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         jobs: list[Future[None]] = [pool.submit(write_preview, folder / original, photo.pixels, photo)]
         for file, preview, pixels in zip(files, previews, pictures, strict=True):
             if len(jobs) > 4:  # full-size results must not pile up in memory
@@ -252,7 +221,7 @@ def _do_photo(
 
 
 def _names(plan: Plan, config: BatchConfig) -> tuple[int | str, ...]:
-    """What each version is called: the number of its draw, or how far it is from one to another."""
+    """Names of the versions: the number of a draw, or the share of the way from one to another."""
     if config.between is None:
         return plan.draws
     first, second = config.between
@@ -281,7 +250,7 @@ def _settings(config: BatchConfig) -> dict[str, Any]:
 
 
 def _asked(config: BatchConfig) -> dict[str, Any]:
-    """What is asked of the draws besides, as far as it is: closeness says nothing without an example."""
+    """Steering options that are in use: closeness says nothing without an example."""
     asked = {name: getattr(config, name) for name in ("like", "hint", "mask", "keep")}
     found: dict[str, Any] = {name: json_text(path) for name, path in asked.items() if path is not None}
     if config.like is not None:

@@ -1,4 +1,4 @@
-"""``coembed embed``: what "similar" will mean to guidance, as a map of the photos, before any training."""
+"""``coembed embed``: a map of the photos that guidance will take for similar, before any training."""
 
 from __future__ import annotations
 
@@ -63,16 +63,15 @@ def run_embed(config: EmbedConfig) -> Path:
         DataError: pairs that are missing or damaged, or have none of the features.
         ConfigError: the file cannot be written.
     """
-    import numpy as np
-
     from coembed.cli.output.embed_map import draw_map
+    from coembed.data.names import clip_of
+    from coembed.data.pairs import evenly_spaced
+    from coembed.data.similarity.config import SimilarityConfig
     from coembed.data.similarity.embedding import make_targets
-    from coembed.data.similarity.features import groups_of
-    from coembed.data.similarity.prepared import store_blocks
+    from coembed.data.similarity.files import store_blocks
     from coembed.data.store.store import open_pairs
-    from coembed.training.guidance_config import GuidanceConfig
 
-    options = GuidanceConfig(
+    options = SimilarityConfig(
         label=config.label,
         layout=config.layout,
         pixels=config.pixels,
@@ -80,12 +79,10 @@ def run_embed(config: EmbedConfig) -> Path:
         neighbors=config.neighbors,
     )
     store = open_pairs(config.pairs, "train")
-    count = min(len(store), config.limit)
-    rows = np.arange(count) * len(store) // count
-    wanted = tuple(name for name in ("label", "layout", "pixels") if getattr(config, name) > 0)
-    blocks = {name: b.rows(rows) for name, b in store_blocks(store, wanted, config.own).items()}
+    rows = evenly_spaced(len(store), config.limit).numpy()
+    blocks = {name: b.rows(rows) for name, b in store_blocks(store, options.wanted, config.own).items()}
     names = [store.names[i] for i in rows]
-    points = make_targets(blocks, None, options, groups_of(names)).condition[0]
+    points = make_targets(blocks, None, options, [clip_of(name) for name in names]).condition[0]
     labels = labels_of(store, rows)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
@@ -103,11 +100,9 @@ def labels_of(store: PairStore, rows: np.ndarray) -> list[str]:
     import numpy as np
     from scipy import sparse
 
-    from coembed.data.similarity.features import action_block
-    from coembed.data.similarity.files import read_features
+    from coembed.data.similarity.files import known_blocks
 
-    kept = read_features(store.folder, store.names) if store.folder is not None else {}
-    block = kept.get("label") or action_block(store.names)
+    block = known_blocks(store).get("label")
     if block is None:
         return [""] * len(rows)
     values = block.values[rows]

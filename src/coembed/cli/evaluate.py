@@ -4,29 +4,71 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from rich.console import Console
+import tyro
 
-from coembed.cli.evaluate_options import EvaluateConfig
-from coembed.cli.output.progress import Progress
-from coembed.data.store.index import INDEX
-from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.evaluation.bootstrap import Comparison, compare, interval
-from coembed.evaluation.compact import write_compact_json
-from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.export import likelihood_table, write_csv, write_latex
-from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
-from coembed.evaluation.results import Evaluation, difference, linearised, ratio, summaries
-from coembed.evaluation.tables import more_table, rich_table, table_rows
-from coembed.models.base import Sampler
-from coembed.models.registry import NEAREST, fit_simple
-from coembed.serialization import to_dict
+
+if TYPE_CHECKING:
+    from coembed.data.store.store import PairStore
+    from coembed.evaluation.bootstrap import Comparison
+    from coembed.evaluation.likelihood import Likelihood
+    from coembed.evaluation.results import Evaluation
+    from coembed.models.base import Sampler
 
 _SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all
 _COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "variogram", "epe_1", "spread_skill")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Score a model's samples against real fields.
+
+    Raises:
+        ConfigError: a value outside its range; the message names the option.
+    """
+
+    run: tyro.conf.Positional[str]
+    """A run's folder, a model's folder, or the name of a model (for example resaturation, or
+    resaturation:calibrated for its calibrated draws)."""
+    pairs: str
+    """Folder of pairs, as `coembed prepare` writes it."""
+    split: Literal["train", "val"] = "val"
+    """Which pairs to score on."""
+    limit: int = 1000
+    """Most pairs to score on, from the first."""
+    samples: int = 100
+    """Samples a photo."""
+    seed: int = 0
+    """Of every random draw."""
+    clip: bool = True
+    """Clip the samples of every sampler to the field's range before they are scored."""
+    baselines: bool = False
+    """Score random fields, nearest neighbours and a linear-Gaussian too, fitted on the training pairs."""
+    against: str | None = None
+    """Another model, scored on the same photos with the same seed and compared photo by photo."""
+    scores: Literal["basic", "full"] = "basic"
+    """full adds variogram score, rank histograms, spectrum, precision and recall of pairs, novelty."""
+    particles: int = 0
+    """Bound the likelihood with this many particles, for every sampler that has a density; 0 leaves it out."""
+    intervals: bool = False
+    """Bootstrap 95% confidence intervals, and those of paired differences, in the JSON file and on screen."""
+    json: str | None = None
+    """File for all numbers, those of every photo included."""
+    csv: str | None = None
+    """File for every number of every sampler with its standard error, one row a sampler."""
+    latex: str | None = None
+    """File for the main table as LaTeX."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("samples", 1), ("threads", 0), ("particles", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
 
 
 def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
@@ -39,6 +81,13 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
         DataError: no such pairs, or a single store where ``baselines`` needs a training split.
         ConfigError: a JSON file whose folder is missing, or more samples than there are nearest neighbours.
     """
+    import torch
+
+    from coembed.cli.output.progress import Progress
+    from coembed.data.store.store import open_pairs
+    from coembed.evaluation.evaluate import evaluate
+    from coembed.evaluation.likelihood import has_density
+
     for option in ("json", "csv", "latex"):
         path = getattr(config, option)
         if path is not None and not Path(path).absolute().parent.is_dir():
@@ -72,23 +121,44 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
             densities.append(_likelihood(sampler, name, store, config))
     comparisons = _comparisons(evaluations, config)
     _print(evaluations, densities, comparisons, config)
+    _write(evaluations, densities, comparisons, store, config)
+    return evaluations
+
+
+def _write(
+    evaluations: list[Evaluation],
+    densities: list[Likelihood],
+    comparisons: list[tuple[str, Comparison]],
+    store: PairStore,
+    config: EvaluateConfig,
+) -> None:
+    """The files that are asked for."""
+    from coembed.evaluation.export import write_csv, write_latex
+    from coembed.evaluation.tables import table_rows
+    from coembed.serialization import write_compact_json
+
     if config.json is not None:
         write_compact_json(config.json, _json(evaluations, densities, comparisons, store, config))
     if config.csv is not None:
         write_csv(config.csv, evaluations, densities)
     if config.latex is not None:
         write_latex(config.latex, table_rows(evaluations))
-    return evaluations
 
 
 def _training_pairs(config: EvaluateConfig, store: PairStore) -> PairStore | None:
     """The pairs that novelty is measured against, where the full scores are wanted and there are any."""
+    from coembed.data.store.index import INDEX
+    from coembed.data.store.store import open_pairs
+
     if config.scores != "full" or config.split == "train" or store.folder in (None, Path(config.pairs)):
         return None
     return open_pairs(config.pairs, "train") if (Path(config.pairs) / "train" / INDEX).is_file() else None
 
 
 def _likelihood(sampler: Sampler, name: str, store: PairStore, config: EvaluateConfig) -> Likelihood:
+    from coembed.cli.output.progress import Progress
+    from coembed.evaluation.likelihood import likelihood
+
     layers = store.index.condition, store.index.field
     with Progress(f"{name}, likelihood", min(config.limit, len(store)), unit="photos") as progress:
         return likelihood(
@@ -105,6 +175,9 @@ def _likelihood(sampler: Sampler, name: str, store: PairStore, config: EvaluateC
 
 def _comparisons(evaluations: list[Evaluation], config: EvaluateConfig) -> list[tuple[str, Comparison]]:
     """The model against every other sampler, resampled, where intervals or a second model are asked for."""
+    from coembed.evaluation.bootstrap import compare
+    from coembed.evaluation.results import linearised
+
     if not config.intervals and config.against is None:
         return []
     model, found = evaluations[0], []
@@ -121,6 +194,11 @@ def _json(
     store: PairStore,
     config: EvaluateConfig,
 ) -> dict[str, object]:
+    from coembed.evaluation.bootstrap import interval
+    from coembed.evaluation.results import linearised, summaries
+    from coembed.models.registry import NEAREST
+    from coembed.serialization import to_dict
+
     data: dict[str, object] = {
         "format": "coembed-evaluations",
         "version": 1,
@@ -150,7 +228,9 @@ def _json(
 
 
 def _samplers(config: EvaluateConfig) -> Iterator[tuple[str, Sampler]]:
+    from coembed.data.store.store import open_pairs
     from coembed.models.pretrained import from_pretrained
+    from coembed.models.registry import fit_simple
 
     name = Path(config.run).name or config.run
     yield name, from_pretrained(config.run)
@@ -167,6 +247,13 @@ def _print(
     comparisons: list[tuple[str, Comparison]],
     config: EvaluateConfig,
 ) -> None:
+    from rich.console import Console
+
+    from coembed.evaluation.export import likelihood_table
+    from coembed.evaluation.results import difference, ratio
+    from coembed.evaluation.tables import more_table, rich_table
+    from coembed.models.registry import NEAREST
+
     # A log has no width of its own; the table needs about this much.
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(rich_table(evaluations))

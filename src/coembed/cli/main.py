@@ -130,7 +130,8 @@ def _upsample(arguments: list[str]) -> int:
 def _prepare(arguments: list[str]) -> int:
     import tyro
 
-    from coembed.cli.prepare import PrepareConfig, run_prepare
+    from coembed.cli.prepare import run_prepare
+    from coembed.cli.prepare_options import PrepareConfig
 
     print(run_prepare(tyro.cli(PrepareConfig, prog="coembed prepare", args=arguments)).text())
     return 0
@@ -158,7 +159,7 @@ def _train(arguments: list[str]) -> int:
 def _evaluate(arguments: list[str]) -> int:
     import tyro
 
-    from coembed.cli.evaluate_options import EvaluateConfig
+    from coembed.cli.evaluate import EvaluateConfig
 
     config = tyro.cli(EvaluateConfig, prog="coembed evaluate", args=arguments)
     from coembed.cli.evaluate import run_evaluate  # imports torch: after the options are known to be good
@@ -170,10 +171,10 @@ def _evaluate(arguments: list[str]) -> int:
 def _calibrate(arguments: list[str]) -> int:
     import tyro
 
-    from coembed.cli.calibrate_options import CalibrateConfig
+    from coembed.cli.calibrate import CalibrateConfig
 
     config = tyro.cli(CalibrateConfig, prog="coembed calibrate", args=arguments)
-    from coembed.evaluation.temperature import run_calibrate  # imports torch: after the options are known good
+    from coembed.cli.calibrate import run_calibrate  # imports torch: after the options are known good
 
     run_calibrate(config)
     return 0

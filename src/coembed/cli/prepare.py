@@ -1,78 +1,37 @@
-"""The verbs of ``coembed prepare``: their options and what they do.
+"""``coembed prepare``: pairs from photos, videos or a user's own files; see ``prepare_options``.
 
 Light to import: the work imports what it needs.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
-
-from coembed.cli.prepare_options import OwnOptions, PhotoOptions, StoreOptions
-from coembed.cli.prepare_video import PrepareUcf101, PrepareVideo, prepare_ucf101, prepare_video
+from coembed.cli.prepare_options import (
+    AnyPrepare,
+    PrepareCoco,
+    PrepareFolder,
+    PreparePairs,
+    PrepareUcf101,
+    PrepareVideo,
+    StoreOptions,
+)
 from coembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from coembed.data.prepare.build import BuildOptions, StoreSummary
-    from coembed.data.sources.folder import Found
+    from coembed.data.prepare.workers import Recipe
+    from coembed.data.sources.items import Found
 
-_LARGEST = 256
-_MOST_VIEWS = 64
-
-
-@dataclass(frozen=True)
-class PrepareCoco(PhotoOptions):
-    """Pairs from photos in the MS-COCO layout: train2014/ and val2014/ (or 2017); annotations aren't needed."""
-
-    src: tyro.conf.Positional[Path]
-    """Folder that holds train2014/ and val2014/."""
-    annotations: Path | None = None
-    """Folder of instances_train2014.json and the like, for features of guidance: what is where in a photo. By
-    default SRC/annotations, where it is."""
-
-
-@dataclass(frozen=True)
-class PrepareFolder(PhotoOptions):
-    """Pairs from any folder of photos, searched through with its subfolders."""
-
-    src: tyro.conf.Positional[Path]
-    """Folder of photos; links that lead outside it are not followed."""
-    val_fraction: float = 0.1
-    """Share of the photos, chosen by a hash of their names, that goes to val/; 0 for none."""
-
-
-@dataclass(frozen=True)
-class PreparePairs(StoreOptions, OwnOptions):
-    """Your own pairs: files of the same name (but for the suffix) in two folders, images, .npy or .flo.
-
-    Images are read as [0, 1], .npy arrays as (h, w) or (h, w, c), .flo files as motion in pixels.
-    """
-
-    strict: bool = False
-    """Stop at an image that cannot be read or has no partner, instead of listing it in the index."""
-
-
-PrepareConfig = Annotated[
-    Annotated[PrepareCoco, tyro.conf.subcommand("coco")]
-    | Annotated[PrepareFolder, tyro.conf.subcommand("folder")]
-    | Annotated[PreparePairs, tyro.conf.subcommand("pairs")]
-    | Annotated[PrepareUcf101, tyro.conf.subcommand("ucf101")]
-    | Annotated[PrepareVideo, tyro.conf.subcommand("video")],
-    None,
-]
-"""The verbs as one type, for a command line."""
-
-AnyPrepare = PrepareCoco | PrepareFolder | PreparePairs | PrepareUcf101 | PrepareVideo
+_MAX_SIDE = 256
 
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What was prepared: one summary a store, in the order train, val."""
+    """The stores that were prepared, in the order train, val."""
 
     dest: str
     stores: tuple[StoreSummary, ...]
@@ -99,19 +58,19 @@ def run_prepare(config: AnyPrepare) -> PrepareSummary:
     Raises:
         ConfigError: an option outside its range, or an unknown task.
         DataError: nothing to prepare, a folder prepared with other options, or wrong data of the user's own.
-        PhotoError: a photo that cannot be read, and ``strict``.
+        PhotoError: a file that cannot be used, and ``strict``.
     """
     run = {
         PrepareCoco: _coco,
         PrepareFolder: _folder,
         PreparePairs: _pairs,
-        PrepareUcf101: lambda config: prepare_ucf101(config, _build_options(config)),
-        PrepareVideo: lambda config: prepare_video(config, _build_options(config)),
+        PrepareUcf101: _ucf101,
+        PrepareVideo: _video,
     }[type(config)]
     if (config.dest / "index.json").exists():
         raise DataError(f"{config.dest}: holds pairs itself, expected a folder for train/ and val/")
     try:
-        stores = run(config)  # type: ignore[arg-type]
+        stores = run(config)  # pyright: ignore[reportArgumentType]
     except KeyboardInterrupt:
         print(
             f"\nStopped. {config.dest} keeps the finished shards: the same command goes on from there.",
@@ -134,8 +93,8 @@ def parse_size(text: str | int) -> tuple[int, int]:
     if len(parts) > 2 or not all(p.isascii() and p.isdigit() for p in parts):
         raise ConfigError(f"size is {text!r}, expected N or HxW, e.g. 32 or 24x32")
     h, w = int(parts[0]), int(parts[-1])
-    if not (1 <= h <= _LARGEST and 1 <= w <= _LARGEST):
-        raise ConfigError(f"size is {text!r}, expected sides from 1 to {_LARGEST}")
+    if not (1 <= h <= _MAX_SIDE and 1 <= w <= _MAX_SIDE):
+        raise ConfigError(f"size is {text!r}, expected sides from 1 to {_MAX_SIDE}")
     return h, w
 
 
@@ -143,68 +102,86 @@ def _coco(config: PrepareCoco) -> list[StoreSummary]:
     from coembed.data.sources.coco import coco_splits
     from coembed.imaging.io.photo import PHOTO_SUFFIXES
 
-    options = _build_options(config)
     splits = coco_splits(config.src, PHOTO_SUFFIXES)
-    stores = [
-        _photos(config, "coco", split, folder, found, options) for split, (folder, found) in splits.items()
-    ]
+    stores = [_photos(config, side, folder, found) for side, (folder, found) in splits.items()]
     annotations = config.annotations or config.src / "annotations"
-    for split, (folder, _) in splits.items():
+    for side, (folder, _) in splits.items():
         source = annotations / f"instances_{folder}.json"
         if source.is_file():
-            from coembed.data.similarity.prepared import annotate
+            from coembed.data.similarity.files import annotate
 
-            annotate(config.dest / split, source)
+            annotate(config.dest / side, source)
         elif config.annotations is not None:
             raise DataError(f"{source}: no such file, expected the annotations of {folder}/")
     return stores
 
 
 def _folder(config: PrepareFolder) -> list[StoreSummary]:
-    from coembed.data.sources.folder import parted_files
+    from coembed.data.sources.folder import split_files
     from coembed.imaging.io.photo import PHOTO_SUFFIXES
 
-    options = _build_options(config)
-    sides = parted_files(config.src, PHOTO_SUFFIXES, "photo", config.val_fraction)
-    return [_photos(config, "folder", side, "", found, options) for side, found in sides.items()]
+    sides = split_files(config.src, PHOTO_SUFFIXES, "photo", config.val_fraction)
+    return [_photos(config, side, side, found) for side, found in sides.items()]
 
 
-def _photos(
-    config: PhotoOptions, kind: str, split: str, folder: str, found: Found, options: BuildOptions
-) -> StoreSummary:
-    from coembed.data.prepare.build import build_store
+def _photos(config: PrepareCoco | PrepareFolder, side: str, split: str, found: Found) -> StoreSummary:
     from coembed.data.prepare.photos import PhotoRecipe, views_of
-    from coembed.data.sources.folder import printable
-    from coembed.data.store.index import Source
     from coembed.tasks import get_task
 
     get_task(config.task)
-    if not 1 <= config.views <= _MOST_VIEWS:
-        raise ConfigError(f"views is {config.views}, expected 1 to {_MOST_VIEWS}")
-    views = config.views if split == "train" else 1
-    if config.working_size is not None and not 8 <= config.working_size <= 4096:
-        raise ConfigError(f"working_size is {config.working_size}, expected 8 to 4096")
-    recipe = PhotoRecipe(
-        config.task, parse_size(config.size), config.max_pixels, views, working_size=config.working_size
+    _check(config, views=(1, 64), working_size=(8, 4096))
+    views = config.views if side == "train" else 1
+    size = parse_size(config.size)
+    recipe = PhotoRecipe(config.task, size, config.max_pixels, views, working_size=config.working_size)
+    found = found._replace(items=views_of(found.items, views))
+    return _build(config, config.src.resolve().name, side, split, found, recipe)
+
+
+def _ucf101(config: PrepareUcf101) -> list[StoreSummary]:
+    from coembed.data.sources.ucf101 import ucf101_splits
+
+    sides = ucf101_splits(config.src, config.split)
+    return [
+        _clips(config, side, f"{side}, official split {config.split}", found) for side, found in sides.items()
+    ]
+
+
+def _video(config: PrepareVideo) -> list[StoreSummary]:
+    from coembed.data.sources.folder import split_files
+    from coembed.data.sources.video import VIDEO_SUFFIXES
+
+    sides = split_files(config.src, VIDEO_SUFFIXES, "video", config.val_fraction)
+    return [_clips(config, side, side, found) for side, found in sides.items()]
+
+
+def _clips(config: PrepareUcf101 | PrepareVideo, side: str, split: str, found: Found) -> StoreSummary:
+    from coembed.data.prepare.clips import DEFAULT_LONGER_SIDE, ClipRecipe
+    from coembed.tasks import get_task
+
+    get_task(config.task)
+    _check(config, samples=(1, 256), views=(1, 64), longest_side=(16, math.inf), fps=(1, 1000))
+    # A mask with nothing in it gives no field at all.
+    if not 0 < config.min_valid <= 1:
+        raise ConfigError(f"min_valid is {config.min_valid}, expected above 0 and at most 1")
+    size = parse_size(config.size)
+    recipe = ClipRecipe(
+        config.task,
+        size,
+        samples=config.samples,
+        via=config.via,
+        min_valid=config.min_valid,
+        longest_side=config.longest_side or max(DEFAULT_LONGER_SIDE, 4 * max(size)),
+        views=config.views if side == "train" else 1,
+        fps=config.fps,
     )
-    source = Source(kind, printable(config.src.resolve().name), folder or split)
-    return build_store(
-        config.dest / split,
-        views_of(found.items, views),
-        recipe,
-        options,
-        source=source,
-        left_out=found.left_out,
-    )
+    return _build(config, config.src.resolve().name, side, split, found, recipe)
 
 
 def _pairs(config: PreparePairs) -> list[StoreSummary]:
-    from coembed.data.prepare.build import build_store
-    from coembed.data.sources.folder import part, printable
-    from coembed.data.sources.paired_files import LayerFacts, match_files, own_recipe
-    from coembed.data.store.index import Source
+    from coembed.data.prepare.own_files import LayerFacts, own_recipe
+    from coembed.data.sources.folder import split
+    from coembed.data.sources.paired_files import match_files
 
-    options = _build_options(config)
     found = match_files(config.condition, config.field)
     recipe = own_recipe(
         found.items,
@@ -213,26 +190,34 @@ def _pairs(config: PreparePairs) -> list[StoreSummary]:
         size=None if config.size is None else parse_size(config.size),
         task=config.task,
     )
-    name = printable(f"{config.condition.resolve().name} -> {config.field.resolve().name}")
-    train, val = part(found.items, config.val_fraction)
-    stores = []
-    for split, items, left_out in (("train", train, found.left_out), ("val", val, [])):
-        if items:
-            source = Source("pairs", name, split)
-            folder = config.dest / split
-            stores.append(build_store(folder, items, recipe, options, source=source, left_out=left_out))
-    return stores
+    name = f"{config.condition.resolve().name} -> {config.field.resolve().name}"
+    sides = split(found, config.val_fraction)
+    return [_build(config, name, side, side, part, recipe) for side, part in sides.items()]
+
+
+def _build(config: AnyPrepare, name: str, side: str, split: str, found: Found, recipe: Recipe) -> StoreSummary:
+    from coembed.data.prepare.build import build_store
+    from coembed.data.sources.folder import printable
+    from coembed.data.store.index import Source
+
+    source = Source(config.kind, printable(name), split)
+    folder, options = config.dest / side, _build_options(config)
+    return build_store(folder, found.items, recipe, options, source=source, left_out=found.left_out)
 
 
 def _build_options(config: StoreOptions) -> BuildOptions:
+    from coembed.cli.output.progress import Progress
     from coembed.data.prepare.build import BuildOptions
+    from coembed.numerics.cores import count_cores
 
-    workers = config.workers
-    if workers is None:
-        # Not os.cpu_count(): a container or taskset may grant fewer.
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 1:
-        raise ConfigError(f"workers is {workers}, expected at least 1")
-    if config.shard_pairs is not None and config.shard_pairs < 1:
-        raise ConfigError(f"shard_pairs is {config.shard_pairs}, expected at least 1")
-    return BuildOptions(config.dtype, workers, config.strict, config.shard_pairs)
+    _check(config, workers=(1, math.inf), shard_pairs=(1, math.inf))
+    workers = count_cores() if config.workers is None else config.workers
+    return BuildOptions(config.dtype, workers, config.strict, config.shard_pairs, Progress)
+
+
+def _check(config: object, **bounds: tuple[float, float]) -> None:
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            expected = f"at least {low}" if high == math.inf else f"{low} to {high}"
+            raise ConfigError(f"{name} is {value}, expected {expected}")

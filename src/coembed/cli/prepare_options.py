@@ -1,51 +1,56 @@
-"""Options that several verbs of ``coembed prepare`` share. No torch here: a command line imports it."""
+"""The options of ``coembed prepare``'s verbs. No torch here: a command line imports it."""
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """Where from, where to, and what is made of it."""
-
-    src: tyro.conf.Positional[Path]
-    """Folder to read from."""
-    dest: tyro.conf.Positional[Path]
-    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
-    task: str
-    """What is split from a photo or frame: a task's name, or a class of your own as module:Class."""
-    size: str = "32"
-    """Cells of condition and field, N or HxW, up to 256."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
-    """How pairs are written, whatever they are made from."""
+    """Ways to write pairs, whatever they are made from."""
 
     workers: int | None = None
     """Processes; all cores by default. Does not change the bytes written."""
     strict: bool = False
-    """Stop at a file that cannot be read, instead of listing it in the index."""
+    """Stop at a file that cannot be used, instead of listing it in the index."""
     dtype: Literal["float16", "float32"] = "float16"
     """Of the numbers stored."""
     shard_pairs: int | None = None
-    """Pairs a file; by default 2048, or fewer where that would pass 64 MB."""
+    """Pairs per file; by default 2048, or fewer where that would pass 64 MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldoutOptions:
+    """Pairs kept for validation."""
+
+    val_fraction: float = 0.1
+    """Share of the files, chosen by a hash of their names, that goes to val/; 0 for none."""
 
 
 @dataclass(frozen=True)
-class PhotoOptions(StoreOptions, SourceOptions):
+class SourceOptions(StoreOptions):
+    """A folder read, a folder written, and the task between them."""
+
+    src: tyro.conf.Positional[Path]
+    """Folder to read from, with its subfolders; links that lead outside it are not followed."""
+    dest: tyro.conf.Positional[Path]
+    """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
+    task: str
+    """What is made of a photo or frame: a task's name, or a class of your own as module:Class."""
+    size: str = "32"
+    """Cells of condition and field, N or HxW, up to 256."""
+
+
+@dataclass(frozen=True)
+class PhotoOptions(SourceOptions):
     """Pairs from photos."""
 
     task: str = "resaturation"
     """What is split from a photo: a task's name, or a class of your own as module:Class."""
-    _: KW_ONLY
-    strict: bool = False
-    """Stop at a photo that cannot be read, instead of listing it in the index."""
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
     views: int = 1
@@ -57,43 +62,60 @@ class PhotoOptions(StoreOptions, SourceOptions):
 
 
 @dataclass(frozen=True)
-class ClipOptions(StoreOptions, SourceOptions):
+class ClipOptions(SourceOptions):
     """Pairs from the frames of videos."""
 
     task: str = "motion"
     """What is made of a frame: motion, a task for photos, or a class of your own as module:Class."""
-    _: KW_ONLY
-    strict: bool = False
-    """Stop at a video that is unreadable or too short, instead of listing it in the index."""
     samples: int = 8
-    """Frames a video, equally spaced, 1 to 256."""
+    """Frames per video, equally spaced, 1 to 256."""
     via: Literal["auto", "direct", "chain"] = "auto"
     """How motion over a second is found: in one match, along every frame, or (auto) the better of both."""
     min_valid: float = 0.5
     """Share of a frame whose motion must be confirmed backwards; pairs with less are left out and counted."""
     longest_side: int | None = None
-    """Larger frames are reduced to it first, pixels; by default 160, or 4 a cell where that is more."""
+    """Larger frames are reduced to it first, pixels; by default 160, or 4 per cell where that is more."""
     fps: float | None = None
-    """Frames a second, where the files are wrong about it; by default what each file says."""
+    """Frames per second, where the files are wrong about it; by default what each file says."""
     views: int = 1
     """Training pairs per frame, 1 to 64: the whole, and random crops against overfitting; none in val/."""
 
 
 @dataclass(frozen=True)
-class OwnOptions:
-    """Pairs from files of the user's own."""
+class PrepareCoco(PhotoOptions):
+    """Pairs from photos in the MS-COCO layout: train2014/ and val2014/ (or 2017); annotations aren't needed."""
 
+    kind: ClassVar = "coco"
+    src: tyro.conf.Positional[Path]
+    """Folder that holds train2014/ and val2014/."""
+    annotations: Path | None = None
+    """Folder of instances_train2014.json and the like, for features of guidance: what is where in a photo. By
+    default SRC/annotations, where it is."""
+
+
+@dataclass(frozen=True)
+class PrepareFolder(HoldoutOptions, PhotoOptions):
+    """Pairs from any folder of photos, searched through with its subfolders."""
+
+    kind: ClassVar = "folder"
+
+
+@dataclass(frozen=True)
+class PreparePairs(HoldoutOptions, StoreOptions):
+    """Your own pairs: files of the same name (but for the suffix) in two folders, images, .npy or .flo.
+
+    Images are read as [0, 1], .npy arrays as (h, w) or (h, w, c), .flo files as motion in pixels.
+    """
+
+    kind: ClassVar = "pairs"
     dest: tyro.conf.Positional[Path]
     """Folder to write train/ and val/ to; run the same command again to finish what was stopped."""
     condition: Path
     """Folder of what is given."""
     field: Path
     """Folder of what is to be generated."""
-    _: KW_ONLY
     size: str | None = None
     """Resize both to N or HxW, up to 256, by area means, motion vectors too. By default as they are."""
-    val_fraction: float = 0.1
-    """Share of the pairs, chosen by a hash of their names, that goes to val/; 0 for none."""
     condition_range: tuple[float, float] | None = None
     """Smallest and largest value, held against every file; measured by default."""
     condition_unit: str = ""
@@ -108,3 +130,33 @@ class OwnOptions:
     """Channels; with 3, grey images are read as colour. By default those of the first file."""
     task: str = "custom"
     """Recorded in the index."""
+
+
+@dataclass(frozen=True)
+class PrepareUcf101(ClipOptions):
+    """Pairs from the clips of UCF101, parted as one of its official splits says; val/ is the test list."""
+
+    kind: ClassVar = "ucf101"
+    src: tyro.conf.Positional[Path]
+    """Folder that holds UCF-101/ and ucfTrainTestlist/."""
+    split: int = 1
+    """Official split, 1 to 3."""
+
+
+@dataclass(frozen=True)
+class PrepareVideo(HoldoutOptions, ClipOptions):
+    """Pairs from any folder of videos, searched through with its subfolders; of each the first ten minutes."""
+
+    kind: ClassVar = "video"
+
+
+AnyPrepare = PrepareCoco | PrepareFolder | PreparePairs | PrepareUcf101 | PrepareVideo
+PrepareConfig = Annotated[
+    Annotated[PrepareCoco, tyro.conf.subcommand(PrepareCoco.kind)]
+    | Annotated[PrepareFolder, tyro.conf.subcommand(PrepareFolder.kind)]
+    | Annotated[PreparePairs, tyro.conf.subcommand(PreparePairs.kind)]
+    | Annotated[PrepareUcf101, tyro.conf.subcommand(PrepareUcf101.kind)]
+    | Annotated[PrepareVideo, tyro.conf.subcommand(PrepareVideo.kind)],
+    None,
+]
+"""The verbs as one type, for a command line."""

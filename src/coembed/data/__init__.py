@@ -1,1 +1,1 @@
-"""Where pairs come from: data sets, folders and a user's own files."""
+"""Pairs of (condition, field): their sources, their preparation, their store, what makes them similar."""

@@ -1,4 +1,4 @@
-"""What may happen next: one photo in, the n kinds of motion that a model thinks likely out.
+"""Motion prediction: one photo in, the n kinds of motion that a model thinks likely out.
 
     photo -> area means at the model's size -> a hundred draws of the flow
           -> k-medoids: n representative draws, and the share of the draws that each stands for
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 
-from coembed.editing.api import load_model
-from coembed.editing.draw import draw, low_layers
+from coembed.editing.draw import sample_photo
+from coembed.editing.layers import low_layers, shapes_of
+from coembed.editing.loading import Model, load_model
 from coembed.editing.selection import representatives
 from coembed.errors import ConfigError, ModelError
 from coembed.imaging.flow.estimate import resize_flow
@@ -27,14 +27,12 @@ from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.upsampling.interpolate import Interpolator
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from coembed.models.cdvae.model import CDVAE
-    from coembed.models.pretrained import Pretrained
+    from coembed.editing.options import Picture
+    from coembed.models.base import Sampler
     from coembed.tasks import Task
 
 TASK = "motion"
-MOST_DRAWS = 2_000  # k-medoids keeps the distances between all of them
+MAX_DRAWS = 2_000  # k-medoids keeps the distances between all of them
 
 # Longer side at which a flow follows the photo's edges. A cell of the model is many pixels there already, and
 # flow a pixel off at an edge of a 12 megapixel photo is not seen, but a full-size map a channel is felt.
@@ -59,7 +57,7 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class MotionKind:
+class MotionMode:
     """A motion at the model's resolution; the attributes are those of ``Motion``."""
 
     low: np.ndarray
@@ -68,13 +66,13 @@ class MotionKind:
 
 
 def predict_motion(
-    photo: str | Path | bytes | Image.Image | np.ndarray,
+    photo: Picture,
     n: int = 4,
     seed: int = 0,
     *,
     draws: int = 100,
     temperature: float = 1.0,
-    model: str | Path | Pretrained | CDVAE | None = None,
+    model: Model | None = None,
 ) -> list[Motion]:
     """Predict n kinds of motion of a photo, the one that most draws agree on first.
 
@@ -101,16 +99,16 @@ def predict_motion(
     check_options(n, draws, temperature)
     source = read_photo(photo)
     loaded, task = load_model(model, TASK)
-    kinds = kinds_of_motion(source, loaded, task, n, seed, draws=draws, temperature=temperature)
-    enlarge = FlowEnlarger(source, kinds[0].low.shape[1:])
+    modes = motion_modes(source, loaded, task, n, seed, draws=draws, temperature=temperature)
+    enlarge = FlowEnlarger(source, modes[0].low.shape[1:])
     size = source.height, source.width
-    return [Motion(resize_flow(enlarge(kind.low), size), kind.low, kind.share, kind.draw) for kind in kinds]
+    return [Motion(resize_flow(enlarge(mode.low), size), mode.low, mode.share, mode.draw) for mode in modes]
 
 
-def kinds_of_motion(
-    photo: Photo, model: CDVAE, task: Task, n: int, seed: int, *, draws: int = 100, temperature: float = 1.0
-) -> list[MotionKind]:
-    """Draws flows and groups them; all at the model's resolution.
+def motion_modes(
+    photo: Photo, model: Sampler, task: Task, n: int, seed: int, *, draws: int = 100, temperature: float = 1.0
+) -> list[MotionMode]:
+    """Draw flows and group them; all at the model's resolution.
 
     Args:
         photo: any size.
@@ -126,20 +124,16 @@ def kinds_of_motion(
         ModelError: a model of other channels, or one that draws values that are not finite.
     """
     check_options(n, draws, temperature)
-    shapes = tuple(model.config.condition_shape), tuple(model.config.field_shape)
-    for shape, layer in zip(shapes, (task.condition, task.field), strict=True):
-        if shape[0] != layer.channels:
-            raise ModelError(f"the model's {layer.name} has {shape[0]} channels, expected {layer.channels}")
-    condition, _ = low_layers(photo, task, *shapes)
+    condition, _ = low_layers(photo, task, *shapes_of(model, task))
     with torch.inference_mode():
-        samples = draw(model, condition, draws, seed, temperature)[:, 0]
+        samples = sample_photo(model, condition, draws, seed, temperature)[:, 0]
     lows = samples.float().clamp(task.field.low, task.field.high).numpy()
     if not np.isfinite(lows).all():
         raise ModelError(f"the model drew {np.count_nonzero(~np.isfinite(lows))} values that are not finite")
     # Motions are told apart as they look: in one unit for both directions, whatever the photo's aspect.
     aspect = photo.width / photo.height
     chosen = representatives(lows * np.array([aspect, 1], np.float32)[:, None, None], n)
-    return [MotionKind(lows[row], share, row) for row, share in zip(chosen.rows, chosen.weights, strict=True)]
+    return [MotionMode(lows[k], share, k) for k, share in zip(chosen.draws, chosen.weights, strict=True)]
 
 
 class FlowEnlarger:
@@ -178,7 +172,7 @@ def check_options(n: int, draws: int, temperature: float) -> None:
     """Raise ConfigError unless the numbers of kinds and draws and the temperature make sense."""
     if n < 1:
         raise ConfigError(f"n is {n}, expected at least 1")
-    if not n <= draws <= MOST_DRAWS:
-        raise ConfigError(f"draws is {draws}, expected n to {MOST_DRAWS}, here {n} to {MOST_DRAWS}")
+    if not n <= draws <= MAX_DRAWS:
+        raise ConfigError(f"draws is {draws}, expected n to {MAX_DRAWS}, here {n} to {MAX_DRAWS}")
     if not (math.isfinite(temperature) and 0 <= temperature <= 4):
         raise ConfigError(f"temperature is {temperature}, expected 0 to 4")

@@ -1,4 +1,4 @@
-"""A few fields that stand for many: k-medoids of a larger draw, so that the results shown differ visibly."""
+"""A few fields out of a larger draw: those that stand for the most others, or those farthest apart."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_ROUNDS = 100  # k-medoids settles in a handful; this only bounds the loop
+OUTLIER_NEIGHBOURS = 5  # a draw with so many others nearby is no outlier
+KEPT_SHARE = 0.9  # of the draws to choose from: those in the sparsest places are dropped
+MAX_ROUNDS = 100  # k-medoids settles in a handful; this only bounds the loop
 
 
 @dataclass(frozen=True)
 class Representatives:
-    """Which draws were chosen, most common kind first.
+    """Draws that were chosen, most common kind first.
 
     Args:
-        rows: indices of the chosen draws.
+        draws: which were chosen.
         weights: share of all draws that each stands for; they sum to 1.
     """
 
-    rows: tuple[int, ...]
+    draws: tuple[int, ...]
     weights: tuple[float, ...]
 
 
@@ -33,13 +35,13 @@ def representatives(fields: np.ndarray, n: int) -> Representatives:
         n: 1 to the number of draws.
 
     >>> representatives(np.array([[0.0], [0.1], [0.2], [9.0]]), 2)
-    Representatives(rows=(1, 3), weights=(0.75, 0.25))
+    Representatives(draws=(1, 3), weights=(0.75, 0.25))
     """
     if not 1 <= n <= len(fields):
         raise ValueError(f"n is {n}, expected 1 to {len(fields)}, the number of fields")
     distances = distances_between(fields.reshape(len(fields), -1))
     medoids = _greedy(distances, n)
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         improved = _central(distances, _nearest(distances, medoids), medoids)
         if improved == medoids:
             break
@@ -49,6 +51,45 @@ def representatives(fields: np.ndarray, n: int) -> Representatives:
     return Representatives(
         tuple(medoids[j] for j in order), tuple(float(counts[j]) / len(fields) for j in order)
     )
+
+
+def farthest_points(fields: np.ndarray, n: int, kept: float = KEPT_SHARE) -> Representatives:
+    """Choose n fields that are far from each other: farthest-point sampling, from the medoid outwards.
+
+    Each field chosen is the one farthest from all chosen before, so the least distance between two of them is
+    at least half of the most that any n could have [Gonzalez 1985]. Far corners are where a model's accidents
+    are, too: first the draws whose fifth-nearest neighbour is farthest are dropped, which are the least likely.
+
+    Args:
+        fields: (draws, ...) float.
+        n: 1 to the number of draws.
+        kept: share of the draws to choose from, in (0, 1]; n are always kept.
+
+    Returns:
+        The medoid of what was kept first, then the farthest from it, and so on; weights are the shares of all
+        draws that are nearest to each.
+
+    >>> farthest_points(np.array([[0.0], [0.1], [0.2], [3.0], [9.0]]), 2, kept=1.0)
+    Representatives(draws=(2, 4), weights=(0.8, 0.2))
+    """
+    if not 1 <= n <= len(fields):
+        raise ValueError(f"n is {n}, expected 1 to {len(fields)}, the number of fields")
+    distances = distances_between(fields.reshape(len(fields), -1))
+    nearby = np.sort(distances, axis=1)[:, min(OUTLIER_NEIGHBOURS, len(fields) - 1)]
+    count = max(n, round(kept * len(fields)))
+    likely = np.sort(np.argsort(nearby, kind="stable")[:count])
+    inside = distances[np.ix_(likely, likely)]
+    chosen = [int(inside.sum(axis=1).argmin())]
+    nearest = inside[chosen[0]].copy()
+    for _ in range(n - 1):
+        nearest[chosen] = -1  # equal fields must not be chosen twice
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, inside[chosen[-1]])
+    rows = [int(likely[j]) for j in chosen]
+    labels = distances[rows].argmin(axis=0)
+    labels[rows] = np.arange(n)
+    counts = np.bincount(labels, minlength=n)
+    return Representatives(tuple(rows), tuple(float(c) / len(fields) for c in counts))
 
 
 def distances_between(points: np.ndarray) -> np.ndarray:

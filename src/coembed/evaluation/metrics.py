@@ -1,12 +1,10 @@
-r"""Scores of a set of samples against the one truth that was observed: best-of-n, variance, proper scores.
+r"""Scores of a set of samples against the one truth that was observed: best of n, variance, sharpness.
 
 Every function takes ``samples`` (n, batch, c, h, w) and ``truth`` (batch, c, h, w) in the same units and
-returns one value an example, so that two samplers can be compared photo by photo. Lower is better for errors
-and scores. Work goes one example at a time: beside its input a function holds a few copies of one example's
-samples and an n x n table, never anything of size n x n x pixels.
+returns one value per example, so that two samplers can be compared photo by photo.
 
 Best-of-n rewards too wide a spread and variance rewards noise; read neither without a proper score (energy
-score, CRPS), whose expectation is smallest for the true conditional distribution [Gneiting and Raftery 2007].
+score, CRPS: ``numerics.scoring_rules``).
 """
 
 from __future__ import annotations
@@ -14,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from coembed.errors import ConfigError, DataError
+from coembed.errors import ConfigError
+from coembed.numerics.scoring_rules import check_samples, need_two, squared_errors
 
 
 def best_of_n(samples: Tensor, truth: Tensor, ns: Sequence[int] = (3, 10, 30, 60, 100)) -> dict[int, Tensor]:
@@ -83,12 +80,6 @@ def _expected_least(errors: Tensor, ns: Sequence[int]) -> dict[int, Tensor]:
     return best
 
 
-def squared_errors(samples: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error per pixel of every sample, shape (n, batch)."""
-    check_samples(samples, truth)
-    return torch.stack([(s - truth).square().flatten(1).mean(1) for s in samples])
-
-
 def grid_variance(samples: Tensor) -> Tensor:
     """Variance of the samples at 16 grid points, the paper's measure of diversity (sec. 6.3).
 
@@ -101,96 +92,12 @@ def grid_variance(samples: Tensor) -> Tensor:
     Returns:
         (batch,), in squared units of the field.
     """
-    _need_two(check_samples(samples))
+    need_two(check_samples(samples))
     height, width = samples.shape[-2:]
     rows = torch.tensor([(2 * i + 1) * height // 8 for i in range(4)], device=samples.device)
     columns = torch.tensor([(2 * i + 1) * width // 8 for i in range(4)], device=samples.device)
     points = samples[..., rows, :][..., columns]
     return points.var(dim=0, correction=1).flatten(1).mean(1)
-
-
-def energy_score(samples: Tensor, truth: Tensor) -> Tensor:
-    r"""Fair energy score in the L2 norm of the flattened field, not divided by its length.
-
-    .. math:: \frac1N \sum_k |y_k - y| - \frac{1}{2N(N-1)} \sum_{k,l} |y_k - y_l|
-
-    Fair means that its expectation does not depend on N [Ferro 2014]; it can be negative for a single example.
-    In 1,024 dimensions it hardly sees wrong correlations, so read ``multiscale_energy_score`` beside it.
-
-    Args:
-        samples: (n, batch, c, h, w), n >= 2.
-        truth: (batch, c, h, w).
-
-    Returns:
-        (batch,), in units of the field times the square root of the number of values.
-    """
-    _need_two(check_samples(samples, truth))
-    scores = [_energy(samples[:, i].flatten(1), truth[i].flatten()) for i in range(len(truth))]
-    return torch.stack(scores).float()
-
-
-def multiscale_energy_score(
-    samples: Tensor, truth: Tensor, scales: Sequence[int] = (1, 2, 4, 8)
-) -> dict[int, Tensor]:
-    """Fair energy scores of the fields averaged over s x s pixels, for every scale s.
-
-    The score of scale s is multiplied by s, which makes it the norm of the averaged field spread back over its
-    pixels: scales share one unit, and scale 1 is ``energy_score``. White noise that scale 1 forgives stands out
-    at 8. Where s does not divide the size, the last row and column of cells are averages of the pixels that are
-    there.
-
-    Args:
-        samples: (n, batch, c, h, w), n >= 2.
-        truth: (batch, c, h, w).
-        scales: cell sizes in pixels, each from 1 to the smaller side of the field.
-
-    Returns:
-        For every scale, (batch,).
-
-    Raises:
-        ConfigError: a scale larger than the field, or below 1.
-    """
-    count, batch = check_samples(samples, truth), len(truth)
-    _need_two(count)
-    for scale in scales:
-        if not 1 <= scale <= min(truth.shape[-2:]):
-            raise ConfigError(
-                f"scales: got {scale}, expected 1 to {min(truth.shape[-2:])}, the field's smaller side"
-            )
-    scores: dict[int, list[Tensor]] = {scale: [] for scale in scales}
-    for i in range(batch):
-        for scale in scales:
-            pooled, pooled_truth = _pool(samples[:, i], scale), _pool(truth[i : i + 1], scale)
-            scores[scale].append(scale * _energy(pooled.flatten(1), pooled_truth.flatten()))
-    return {scale: torch.stack(values).float() for scale, values in scores.items()}
-
-
-def crps(samples: Tensor, truth: Tensor) -> Tensor:
-    r"""Fair continuous ranked probability score, averaged over pixels and channels.
-
-    .. math:: \frac1N \sum_k |y_k - y| - \frac{1}{N(N-1)} \sum_j (2j - N - 1)\, y_{(j)}
-
-    The second term is the mean absolute difference of two samples, halved, from sorted values: O(N log N).
-
-    Args:
-        samples: (n, batch, c, h, w), n >= 2.
-        truth: (batch, c, h, w).
-
-    Returns:
-        (batch,), in units of the field.
-    """
-    count = check_samples(samples, truth)
-    _need_two(count)
-    weights = torch.arange(1 - count, count, 2, dtype=torch.float64, device=samples.device) / (
-        count * (count - 1)
-    )
-    scores = []
-    for i in range(len(truth)):
-        values = samples[:, i].flatten(1).T.contiguous()
-        error = (values.double() - truth[i].flatten()[:, None]).abs().mean()
-        half_spread = (sorted_rows(values).double() @ weights).mean()
-        scores.append(error - half_spread)
-    return torch.stack(scores).float()
 
 
 def sharpness(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,55 +114,6 @@ def sharpness(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """
     check_samples(samples, truth)
     return torch.stack([_gradient_energy(s) for s in samples]).mean(0), _gradient_energy(truth)
-
-
-def sorted_rows(values: Tensor) -> Tensor:
-    """Every row of (rows, members) in rising order; on a CPU by numpy, which is twenty times as fast here."""
-    if values.device.type != "cpu":
-        return values.sort(dim=1).values
-    return torch.from_numpy(np.sort(values.detach().numpy(), axis=1))
-
-
-def check_samples(samples: Tensor, truth: Tensor | None = None) -> int:
-    """Check shapes and give the number of samples.
-
-    Raises:
-        DataError: shapes that are not (n, batch, c, h, w) and (batch, c, h, w) of the same fields.
-    """
-    if samples.ndim != 5:
-        raise DataError(f"samples: got shape {tuple(samples.shape)}, expected (n, batch, c, h, w)")
-    if truth is not None and samples.shape[1:] != truth.shape:
-        wanted = tuple(samples.shape[1:])
-        raise DataError(f"truth: got shape {tuple(truth.shape)}, expected {wanted} as in the samples")
-    return samples.shape[0]
-
-
-def _need_two(count: int) -> None:
-    if count < 2:
-        raise ConfigError(f"samples: got {count} a condition, expected at least 2")
-
-
-def _energy(samples: Tensor, truth: Tensor) -> Tensor:
-    """Fair energy score of samples (n, d) against truth (d,), in float64.
-
-    Pairwise distances come from one matrix product of vectors measured from their mean. In float64 what cancels
-    is below 1e-7 of the spread; in float32 near-duplicates would be off by a thousandth of it.
-    """
-    count = len(samples)
-    samples = samples.double()
-    error = (samples - truth).norm(dim=1).mean()
-    centred = samples - samples.mean(0)
-    gram = centred @ centred.T
-    norms = gram.diagonal()
-    squared = (norms[:, None] + norms[None, :] - 2 * gram).clamp_(min=0)
-    squared.fill_diagonal_(0)
-    return error - squared.sqrt().sum() / (2 * count * (count - 1))
-
-
-def _pool(fields: Tensor, scale: int) -> Tensor:
-    if scale == 1:
-        return fields
-    return F.avg_pool2d(fields, scale, ceil_mode=True, count_include_pad=False)
 
 
 def _gradient_energy(fields: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from coembed.errors import ConfigError
-from coembed.evaluation.compact import write_compact_json
-from coembed.serialization import from_dict, read_json, to_dict
+from coembed.serialization import from_dict, read_json, to_dict, write_compact_json
 
 BEST_OF = (3, 10, 30, 60, 100)
 SCALES = (1, 2, 4, 8)
@@ -22,7 +21,7 @@ BANDS = tuple(2**k for k in range(1, 11))  # octaves of wavelength, by their sho
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` measured.
+    """Scores of one sampler, photo by photo.
 
     Attributes:
         name: the sampler's.

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from coembed.evaluation.metrics import check_samples
+from coembed.numerics.scoring_rules import check_samples
 
 
 def bands(height: int, width: int) -> list[int]:

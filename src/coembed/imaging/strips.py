@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from coembed.numerics.cores import count_cores
 
 STRIP = 256
 """Rows worked on at a time: a few MB, which the processor's cache about holds."""
@@ -19,5 +19,4 @@ def strips(height: int) -> list[slice]:
 
 def thread_count() -> int:
     """Threads to work with: the processors this process may use, at most four."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, allowed)
+    return min(4, count_cores())

@@ -145,17 +145,17 @@ class Trainable(nn.Module, ABC):
 class Guided(Protocol):
     """A ``Trainable`` with latents that guidance can pull at."""
 
-    def loss_and_codes(
+    def loss_and_latents(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
     ) -> tuple[dict[str, Tensor], Latents]:
         """As ``loss``, with the posterior means it came by, through which gradients flow."""
         ...
 
-    def codes(self, condition: Tensor, field: Tensor) -> Latents:
+    def latents(self, condition: Tensor, field: Tensor) -> Latents:
         """Posterior means without any noise, for looking at."""
         ...
 
-    def code_scales(self) -> Latents:
+    def latent_scales(self) -> Latents:
         """The prior's standard deviation of every dimension, one (size,) tensor per layer."""
         ...
 

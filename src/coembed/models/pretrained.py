@@ -122,12 +122,10 @@ def load_pretrained(name_or_folder: str | Path) -> Pretrained:
 
 def _calibrated(model: Any, name: str) -> Any:
     """The model as it draws at its calibrated temperatures; ``name`` is what it is called."""
-    from coembed.models.cdvae.draws import with_draws
-
     found = getattr(model.config, "calibrated", ())
     if not found:
         raise ModelError(f"{name}: has no calibrated temperatures; `coembed calibrate --beside` fits them")
-    return with_draws(model, layer_temperatures=found, leading=0)
+    return model.with_sampling(layer_temperatures=found, leading=0)
 
 
 def find_model(name_or_folder: str | Path) -> Path:

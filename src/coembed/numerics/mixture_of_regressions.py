@@ -2,8 +2,8 @@ r"""A mixture of ridge regressions, found by expectation maximisation: where a m
 
 .. math:: p(z \mid x) = \sum_k \pi_k N(z;\, A_k x + b_k,\, \mathrm{diag}(v_k))
 
-Where one condition has several kinds of field, each kind is often nearly linear in the condition although their
-mean is not. A network that starts from constants needs many thousands of steps to see that; this takes seconds.
+Where the fields of one condition have several modes, each mode is often nearly linear in the condition although
+their mean is not. A network that starts from constants needs thousands of steps for that; this takes seconds.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from coembed.errors import ModelError
 
-_ROWS = 16_384  # more hardly change the regressions, and cost in proportion
-_LEAST_VARIANCE = 1e-5
-_LEAD = 16  # distances in many white dimensions say nothing
-_MEANS_ROUNDS = 20
+MAX_EXAMPLES = 16_384  # more hardly change the regressions, and cost in proportion
+MIN_VARIANCE = 1e-5
+MAX_KMEANS_DIMS = 16  # distances in many white dimensions say nothing
+KMEANS_ROUNDS = 20
 
 
 @dataclass(frozen=True)
 class Experts:
-    """What was found.
+    """A mixture of ridge regressions.
 
     Attributes:
         weight: (k, inputs, dim), A transposed.
@@ -41,17 +41,17 @@ class Experts:
     log_likelihood: float
 
 
-def grouped(codes: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """k-means of codes (n, dim) by their leading dimensions, from ``count`` of them.
+def kmeans(codes: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """k-means centres of codes (n, dim), by their leading dimensions, from ``count`` of them.
 
     Returns:
         ``(centres, nearest)``: (count, dim), fewer where codes are fewer, and (n,), which one per code is of.
     """
     centres = codes[torch.randperm(len(codes), generator=generator)[:count]].clone()
-    lead = min(_LEAD, codes.shape[1])
+    dims = min(MAX_KMEANS_DIMS, codes.shape[1])
     nearest = torch.zeros(len(codes), dtype=torch.int64)
-    for _ in range(_MEANS_ROUNDS):
-        nearest = torch.cdist(codes[:, :lead], centres[:, :lead]).argmin(1)
+    for _ in range(KMEANS_ROUNDS):
+        nearest = torch.cdist(codes[:, :dims], centres[:, :dims]).argmin(1)
         for k in range(len(centres)):
             members = codes[nearest == k]
             if len(members):
@@ -77,12 +77,12 @@ def fit_experts(
     """
     if not len(inputs) == len(codes) == len(first):
         raise ModelError(f"inputs: got {len(inputs)} rows, expected as many as codes: {len(codes)}")
-    x = torch.cat([inputs[:_ROWS].float(), inputs.new_ones(min(len(inputs), _ROWS), 1)], 1)
-    z, count, size = codes[:_ROWS].float(), int(first.max()) + 1, x.shape[1]
+    x = torch.cat([inputs[:MAX_EXAMPLES].float(), inputs.new_ones(min(len(inputs), MAX_EXAMPLES), 1)], 1)
+    z, count, size = codes[:MAX_EXAMPLES].float(), int(first.max()) + 1, x.shape[1]
     penalty = ridge * torch.eye(size, device=x.device)
     penalty[-1, -1] = 1e-6  # no pull on the offset
     # Nobody is sure of where it begins.
-    shares = 0.9 * torch.nn.functional.one_hot(first[:_ROWS], count).to(z) + 0.1 / count
+    shares = 0.9 * torch.nn.functional.one_hot(first[:MAX_EXAMPLES], count).to(z) + 0.1 / count
     solution, variance, log_likelihood = (
         z.new_zeros(count, size, z.shape[1]),
         z.new_ones(count, z.shape[1]),
@@ -95,7 +95,7 @@ def fit_experts(
             weighted = x * weight
             solution[k] = torch.linalg.solve(weighted.T @ x / total + penalty, weighted.T @ z / total)
             error = (z - x @ solution[k]).square()
-            variance[k] = ((weight * error).sum(0) / total).clamp(min=_LEAST_VARIANCE)
+            variance[k] = ((weight * error).sum(0) / total).clamp(min=MIN_VARIANCE)
             normal = (error / variance[k] + variance[k].log() + math.log(2 * math.pi)).sum(1)
             density.append(-0.5 * normal + (total / len(x)).log())
         joint = torch.stack(density, 1)

@@ -1,4 +1,4 @@
-"""Random streams that make samples reproducible.
+"""Random streams and named generators: every draw is a function of a seed and of what it is for.
 
 Sample k of photo i depends on (seed, i, k) alone: not on how photos are batched, how samples are
 chunked, or how many are drawn. Each photo owns one random stream; each sample consumes one row of it.
@@ -34,7 +34,7 @@ class Streams:
     def __init__(self, seed: int, ids: Iterable[int]):
         self.seed = int(seed)
         self.ids = [int(i) for i in ids]
-        self._generators = [_generator(self.seed, i) for i in self.ids]
+        self._generators = [named_generator(self.seed, str(i)) for i in self.ids]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +73,21 @@ class Streams:
         return cls(seed, range(batch))
 
 
-def _generator(seed: int, index: int) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+def named_generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose: a function of (seed, name), independent of every other name's."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """A permutation of ``count`` indices, (count,) int64, that depends on (seed, epoch) alone."""
+    return torch.randperm(count, generator=named_generator(seed, f"epoch/{epoch}"))
+
+
+def global_generators(seed: int, device: torch.device) -> dict[str, torch.Generator]:
+    """Torch's own, for layers such as dropout that take no generator; seeded here, kept in checkpoints."""
+    torch.manual_seed(seed)
+    found = {"torch": torch.default_generator}
+    if device.type == "cuda":
+        found["torch_cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+    return found

@@ -1,16 +1,117 @@
-"""The options of a training run: one frozen dataclass that is also the command line (imports no torch)."""
+"""The options of a training run: frozen dataclasses that are also the command line (imports no torch)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from coembed.data.similarity.config import SimilarityConfig
 from coembed.errors import ConfigError
-from coembed.training.guidance_config import GuidanceConfig
-from coembed.training.score_config import ScoreConfig
 
 DEFAULT_EPOCHS = 100.0
 _SUITS = {"default": {"batch_size": 64}, "conv": {"batch_size": 32, "learning_rate": 2e-3}}
+
+
+@dataclass(frozen=True)
+class GuidanceConfig(SimilarityConfig):
+    """Codes are drawn to an embedding in which similar photos lie close (paper sec. 4.1, eq. 8, 9).
+
+    The loss gains lambda x how far a code's guided dimensions are from their targets (see ``form``), in the
+    prior's own standard deviations; lambda starts at ``weight`` and falls by half a cosine to ``floor`` in
+    the first ``cool`` of the run. Nothing of it is left when the model is used.
+
+    Raises:
+        ConfigError: a value outside its range; the message names the option.
+    """
+
+    weight: float = 0.0
+    """lambda at the start, in nats per pair for codes one standard deviation off; 0: no guidance at all."""
+    floor: float = 0.0
+    """lambda at the end."""
+    cool: float = 0.5
+    """Fraction of the run after which lambda is at its floor."""
+    form: Literal["targets", "contrastive"] = "targets"
+    """targets: codes are drawn to places (eq. 8), by their mean squared distance. contrastive: codes shall have
+    the neighbours that their targets have within a batch, wherever they lie (see ``guidance.contrast``)."""
+    temperature: float = 0.1
+    """Of the contrastive form: the squared distance per dimension over which likeness falls to 1/e, where two
+    pairs taken at random are about 2 apart. Less: only the nearest count."""
+    sides: Literal["both", "condition", "field"] = "both"
+    """Whose codes are drawn."""
+    layers: Literal["spread", "top"] = "spread"
+    """The smoothest dimensions guide the top code, further ones those below; or the top code alone."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("weight", "floor"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ConfigError(f"guidance.{name}: got {value}, expected 0 or more")
+        if not 0 <= self.cool <= 1:
+            raise ConfigError(f"guidance.cool: got {self.cool}, expected 0 to 1")
+        if self.floor > self.weight:
+            raise ConfigError(f"guidance.floor: got {self.floor}, expected at most the weight, {self.weight}")
+        if not self.temperature > 0:
+            raise ConfigError(f"guidance.temperature: got {self.temperature}, expected more than 0")
+
+    def strength(self, progress: float) -> float:
+        """lambda when this fraction of the run is done.
+
+        >>> config = GuidanceConfig(weight=10.0, floor=2.0, cool=0.5)
+        >>> [round(config.strength(p), 3) for p in (0.0, 0.25, 0.5, 1.0)]
+        [10.0, 6.0, 2.0, 2.0]
+        """
+        if progress >= self.cool:
+            return self.floor
+        return self.floor + (self.weight - self.floor) * 0.5 * (1 + math.cos(math.pi * progress / self.cool))
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """In the last part of a run, samples themselves are judged: the fair energy score of a few per pair.
+
+    The loss then is ``likelihood`` x bound + ``weight`` x values per pair x score (``numerics.scoring_rules``).
+
+    Raises:
+        ConfigError: a value outside its range; the message names the option.
+    """
+
+    fraction: float = 0.0
+    """Last part of the run, 0 to 1, in which samples are scored; 0: never."""
+    weight: float = 1.0
+    """Nats per value of a pair for a score of 1; one that knows nothing of the condition scores about 0.7."""
+    likelihood: float = 1.0
+    """Weight of the bound on the likelihood beside it. At 0 the model is a sampler alone: its likelihood is not
+    learned any further and gets worse."""
+    samples: int = 4
+    """Samples per pair, at least 2."""
+    share: float = 0.5
+    """Of a batch: pairs whose samples are scored."""
+    pools: tuple[int, ...] = (1, 2, 4, 8)
+    """Sides, in pixels, of the cells that fields are averaged over before they are scored; all weigh alike."""
+
+    def __post_init__(self):
+        if not 0 <= self.fraction <= 1:
+            raise ConfigError(f"scores.fraction: got {self.fraction}, expected 0 to 1")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"scores.share: got {self.share}, expected more than 0 and at most 1")
+        for name in ("weight", "likelihood"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ConfigError(f"scores.{name}: got {value}, expected 0 or more")
+        if self.samples < 2:
+            raise ConfigError(f"scores.samples: got {self.samples}, expected at least 2")
+        if not self.pools or min(self.pools) < 1:
+            raise ConfigError(f"scores.pools: got {self.pools}, expected sides of 1 pixel or more")
+
+    def due(self, progress: float) -> bool:
+        """True when samples are scored at this fraction of the run.
+
+        >>> [ScoreConfig(fraction=0.25).due(p) for p in (0.0, 0.74, 0.75, 1.0)]
+        [False, False, True, True]
+        """
+        return self.fraction > 0 and self.weight > 0 and progress >= 1 - self.fraction
 
 
 @dataclass(frozen=True)
@@ -48,8 +149,8 @@ class TrainConfig:
     """What minutes are: of the wall clock, or of this process' CPU time, all threads together, which other work
     on the machine does not change."""
     batch_size: int = 0
-    """Pairs a step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many small
-    steps, 256 for the others."""
+    """Pairs per step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many
+    small steps, 256 for the others."""
     learning_rate: float = 0.0
     """Highest learning rate of AdamW; 0 is what suits the preset: 0.002 for conv, 0.001 for the others."""
     final_fraction: float = 0.02

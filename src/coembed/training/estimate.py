@@ -9,8 +9,9 @@ import time
 import torch
 
 from coembed.models.base import Trainable
+from coembed.numerics.random import named_generator
 from coembed.serialization import to_dict
-from coembed.training.batches import Batches, named_generator
+from coembed.training.batches import Batches
 from coembed.training.config import TrainConfig
 from coembed.training.schedule import Budget
 from coembed.training.step import make_optimizer, train_step

@@ -11,15 +11,16 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from coembed.data.names import clip_of
 from coembed.data.similarity.embedding import Targets, make_targets
-from coembed.data.similarity.features import Block, groups_of, mirrored_layout
-from coembed.data.similarity.prepared import store_blocks
+from coembed.data.similarity.features import Block, mirrored_layout
+from coembed.data.similarity.files import store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import TrainingError
 from coembed.models.base import Latents
 from coembed.serialization import write_bytes
+from coembed.training.config import GuidanceConfig
 from coembed.training.contrast import contrast
-from coembed.training.guidance_config import GuidanceConfig
 
 FILE = "guidance.safetensors"
 
@@ -158,9 +159,8 @@ def store_guide(
     Raises:
         DataError: see ``store_blocks`` and ``make_targets``.
     """
-    wanted = tuple(name for name in ("label", "layout", "pixels") if getattr(config, name) > 0)
-    blocks = {name: block.rows(rows) for name, block in store_blocks(store, wanted, config.own).items()}
-    groups = groups_of([store.names[i] for i in rows])
+    blocks = {name: block.rows(rows) for name, block in store_blocks(store, config.wanted, config.own).items()}
+    groups = [clip_of(store.names[i]) for i in rows]
     mirrored = _mirrored(blocks, store) if flips else None
     return Guide(config, make_targets(blocks, mirrored, config, groups), scales)
 

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from coembed.data.names import groups_of
-from coembed.data.pairs import Pairs
-from coembed.data.rows import spread
+from coembed.data.pairs import Pairs, Subset, evenly_spaced
 from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.base import ClosedForm, Guided, Scored
 from coembed.models.registry import class_for, preset_config
 from coembed.serialization import from_dict, to_dict
-from coembed.training.batches import Subset
 from coembed.training.config import TrainConfig
 from coembed.training.fitted import fit_at_once
 from coembed.training.record import saved_model
@@ -100,10 +98,10 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
         )
     from coembed.training.guidance import FILE, Guide, store_guide
 
-    scales = model.code_scales()
+    scales = model.latent_scales()
     if config.resume and (Path(config.out) / FILE).exists():
         return Guide.load(Path(config.out), config.guidance, len(train), scales)
-    rows = train.rows if isinstance(train, Subset) else torch.arange(len(train))
+    rows = train.indices if isinstance(train, Subset) else torch.arange(len(train))
     return store_guide(store, rows.numpy(), config.guidance, flips=config.flips, scales=scales)
 
 
@@ -135,10 +133,7 @@ def resolve_model(
         from coembed.models.cdvae.autoconfigure import fit_preset
 
         train = store if train is None else train
-        names = store.names
-        if isinstance(train, Subset):
-            names = [names[row] for row in train.rows.tolist()]
-        fitted = fit_preset(named, train, seed=config.seed, names=names)
+        fitted = fit_preset(named, train, seed=config.seed, names=train.names)
         named, reasons = fitted.config, fitted.reasons
     values = to_dict(named)
     # A task's range holds for every field; a user's own was only measured.
@@ -206,5 +201,5 @@ def split_pairs(store: PairStore, folder: Path, limit: int) -> tuple[Pairs, Pair
     if count == 1:  # views of a single photo: nothing else is there
         groups, count = torch.arange(len(store)), len(store)
     wanted = max(HELD_OUT * count, min(count / 5, ENOUGH_HELD_OUT))
-    held = torch.isin(groups, spread(count, max(1, min(int(limit * count / len(store)), int(wanted)))))
+    held = torch.isin(groups, evenly_spaced(count, max(1, min(int(limit * count / len(store)), int(wanted)))))
     return Subset(store, (~held).nonzero().flatten()), Subset(store, held.nonzero().flatten())

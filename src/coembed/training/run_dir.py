@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from coembed.data.pairs import Pairs
+from coembed.data.pairs import Pairs, fingerprint
 from coembed.errors import TrainingError
 from coembed.serialization import from_dict, to_dict, write_json
 from coembed.training import checkpoint
-from coembed.training.batches import fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.record import FORMAT, VERSION, read_record
 

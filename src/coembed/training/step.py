@@ -10,9 +10,8 @@ from torch import Tensor
 
 from coembed.models.base import Guided, Latents, Scored, Trainable
 from coembed.numerics.scoring_rules import pooled_energy_score
-from coembed.training.config import TrainConfig
+from coembed.training.config import ScoreConfig, TrainConfig
 from coembed.training.precision import bfloat16_gain
-from coembed.training.score_config import ScoreConfig
 
 _ROWS_NAMED = 8
 
@@ -118,11 +117,11 @@ def loss_parts(
     if guidance is None:
         parts = model.loss(condition, field, generator=generator, warmup=warmup)
     elif isinstance(model, Guided):
-        parts, codes = model.loss_and_codes(condition, field, generator=generator, warmup=warmup)
-        extra = guidance(codes)
+        parts, latents = model.loss_and_latents(condition, field, generator=generator, warmup=warmup)
+        extra = guidance(latents)
         parts = {**parts, "total": parts["total"] + extra, "guidance": extra}
     else:
-        raise TypeError(f"{type(model).__name__}: has no loss_and_codes, which guidance needs")
+        raise TypeError(f"{type(model).__name__}: has no loss_and_latents, which guidance needs")
     wrong = [name for name, value in parts.items() if value.shape != (len(condition),)]
     if wrong or "total" not in parts:
         raise TypeError(

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from coembed.data.pairs import Pairs
-from coembed.data.rows import spread
+from coembed.data.pairs import Pairs, evenly_spaced
 from coembed.errors import TrainingError
 from coembed.models.base import Trainable
+from coembed.numerics.random import global_generators, named_generator
 from coembed.serialization import to_dict
 from coembed.training import checkpoint, schedule
 from coembed.training.alarms import alarms
-from coembed.training.batches import Batches, global_generators, named_generator
+from coembed.training.batches import Batches
 from coembed.training.best import Best
 from coembed.training.checkpoint import State
 from coembed.training.config import TrainConfig
@@ -223,7 +223,7 @@ def validate(
     model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.device
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Mean loss parts in nats per pair at full weight, and diagnostics; the same draws every time."""
-    rows = spread(len(pairs), config.val_limit)
+    rows = evenly_spaced(len(pairs), config.val_limit)
     generator = named_generator(config.seed, "validation", device)
     sums: dict[str, float] = {}
     for chunk in rows.split(config.batch_size):
@@ -262,7 +262,7 @@ def prepare_machine(config: TrainConfig) -> torch.device:
 
 def _initialise(model: Trainable, pairs: Pairs, device: torch.device) -> None:
     size = 4 * (pairs.condition([0]).numel() + pairs.field([0]).numel())
-    rows = spread(len(pairs), max(1, INITIAL_BYTES // size))
+    rows = evenly_spaced(len(pairs), max(1, INITIAL_BYTES // size))
     model.initialise(pairs.condition(rows).to(device), pairs.field(rows).to(device))
 
 

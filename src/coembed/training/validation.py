@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from coembed.data.pairs import Pairs
-from coembed.data.rows import spread
-from coembed.evaluation.metrics import multiscale_energy_score
+from coembed.data.pairs import Pairs, evenly_spaced
 from coembed.evaluation.results import SCALES
 from coembed.models.base import Trainable
 from coembed.numerics.random import Streams
+from coembed.numerics.scoring_rules import multiscale_energy_score
 from coembed.training.config import TrainConfig
 from coembed.training.step import autocast
 
@@ -25,7 +24,7 @@ def energies(model: Trainable, pairs: Pairs, config: TrainConfig, device: torch.
     The same pairs and draws every time, so that two states of a model differ by what they are alone.
     """
     found: list[float] = []
-    rows = spread(len(pairs), min(SCORED, config.val_limit))
+    rows = evenly_spaced(len(pairs), min(SCORED, config.val_limit))
     for chunk in rows.split(_BATCH):
         condition, field = pairs.condition(chunk).to(device), pairs.field(chunk)
         with autocast(config, device):

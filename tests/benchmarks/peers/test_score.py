@@ -3,8 +3,8 @@ from pathlib import Path
 import torch
 from peers.score import Options, at
 
+from coembed.data.pairs import Subset
 from coembed.evaluation.evaluate import evaluate
-from coembed.training.batches import Subset
 
 
 class Noise:

@@ -15,7 +15,7 @@ from coembed.cli.reproduce.orderings import orderings
 from coembed.cli.reproduce.originals import edited, find_originals, framed
 from coembed.cli.reproduce.work import Found
 from coembed.data.prepare.photos import PhotoRecipe
-from coembed.data.prepare.workers import Item
+from coembed.data.sources.items import Item
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig

@@ -5,7 +5,7 @@ import pytest
 from clip_files import HEIGHT, WIDTH, drift, write_clip
 
 from coembed.data.prepare.clips import ClipRecipe, cells_of, fill, flow_over
-from coembed.data.prepare.workers import Item
+from coembed.data.sources.items import Item
 from coembed.errors import PhotoError
 
 SPEED, FPS = (1.0, 0.5), 8.0

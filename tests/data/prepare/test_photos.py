@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from coembed.cli.prepare import PrepareFolder, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareFolder
 from coembed.data.prepare import photos as recipes
 from coembed.data.prepare.photos import PhotoRecipe
-from coembed.data.prepare.workers import Item
+from coembed.data.sources.items import Item
 from coembed.data.store.index import read_index
 from coembed.data.store.store import open_pairs
 from coembed.errors import ConfigError, DataError, PhotoError

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from coembed.cli.prepare import PrepareCoco, PrepareFolder, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareCoco, PrepareFolder
+from coembed.data.names import MAX_CROP, MIN_CROP, crop_of
 from coembed.data.prepare import build
-from coembed.data.prepare.photos import LARGEST_CROP, SMALLEST_CROP, crop_of
 from coembed.data.store.index import read_index
 from coembed.data.store.store import open_pairs
 from coembed.errors import ConfigError, DataError
@@ -68,7 +69,7 @@ def test_validation_has_no_crops(photos, tmp_path, verb):
 def test_views_are_recorded_and_another_number_is_refused(photos, tmp_path):
     run_prepare(PrepareCoco(photos, tmp_path / "x", size="8", workers=1, views=2))
     options = read_index(tmp_path / "x/train").options
-    assert options["views"] == 2 and options["crops"] == [SMALLEST_CROP, LARGEST_CROP]
+    assert options["views"] == 2 and options["crops"] == [MIN_CROP, MAX_CROP]
     with pytest.raises(DataError, match="views 2, now 3"):
         run_prepare(PrepareCoco(photos, tmp_path / "x", size="8", workers=1, views=3))
 
@@ -93,9 +94,7 @@ def test_crops_stay_inside_and_keep_the_aspect():
         share = (rows.stop - rows.start) / 60
         assert share == pytest.approx((columns.stop - columns.start) / 80, abs=0.02)
         shares.append(share)
-    assert min(shares) == pytest.approx(SMALLEST_CROP, abs=0.02) and max(shares) == pytest.approx(
-        LARGEST_CROP, abs=0.02
-    )
+    assert min(shares) == pytest.approx(MIN_CROP, abs=0.02) and max(shares) == pytest.approx(MAX_CROP, abs=0.02)
 
 
 @pytest.mark.parametrize("verb", [PrepareCoco, PrepareFolder])

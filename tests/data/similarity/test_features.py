@@ -7,21 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from coembed.data.prepare.photos import crop_of
+from coembed.data.names import clip_of, crop_of, number_by
 from coembed.data.similarity.annotations import read_annotations
 from coembed.data.similarity.features import (
     Block,
     Scaling,
     action_block,
     annotation_blocks,
-    groups_of,
     mirrored_layout,
     own_block,
     pixel_block,
 )
-from coembed.data.similarity.files import HEADER, read_features, write_features
+from coembed.data.similarity.files import HEADER, annotate, read_features, store_blocks, write_features
 from coembed.data.similarity.layout import coverage
-from coembed.data.similarity.prepared import annotate, store_blocks
 from coembed.data.store.store import PairStore
 from coembed.errors import DataError
 from coembed.serialization import read_json, write_json
@@ -108,7 +106,7 @@ def test_actions_and_groups_come_from_the_names_of_clips():
     block = action_block(names)
     assert block is not None and block.columns == ("CliffDive", "Dive")
     assert dense(block).tolist() == [[0, 1], [0, 1], [1, 0], [0, 1]]
-    assert groups_of(names).tolist() == [1, 1, 0, 2]
+    assert number_by(clip_of, names) == [0, 0, 1, 2]
     assert action_block(["a.jpg", *names]) is None
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coembed.cli.prepare import PreparePairs, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PreparePairs
 from coembed.data.store.store import open_pairs
 from coembed.errors import ConfigError, DataError
 

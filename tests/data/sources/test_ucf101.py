@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from clip_files import drift, write_clip, write_ucf101
 
-from coembed.cli.prepare import PrepareUcf101, PrepareVideo, run_prepare
+from coembed.cli.prepare import run_prepare
+from coembed.cli.prepare_options import PrepareUcf101, PrepareVideo
 from coembed.data.sources.ucf101 import group_of, ucf101_splits
 from coembed.data.store.index import read_index
 from coembed.data.store.store import PairStore

@@ -21,7 +21,7 @@ def arrays(n=20, c=1, f=2, h=3, w=4):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("coembed.data.store.store.shard_rows", lambda *_: 7)
+    monkeypatch.setattr("coembed.data.store.store.shard_pairs", lambda *_: 7)
     PairStore.from_arrays(*arrays(), names=[f"photo {i}" for i in range(20)]).save(tmp_path / "store")
     return tmp_path / "store"
 
@@ -68,7 +68,7 @@ def test_rows_are_those_of_the_array(folder, rows):
 
 
 def test_rows_outside_are_an_index_error(folder):
-    with pytest.raises(IndexError, match="the store has 20 pairs"):
+    with pytest.raises(IndexError, match="there are 20 pairs"):
         PairStore.open(folder).condition([3, 20])
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 import coembed
 from coembed.cli.main import main
 from coembed.editing.api import versions
-from coembed.editing.draw import low_layers, plan
-from coembed.editing.options import EditOptions
+from coembed.editing.draw import plan
+from coembed.editing.layers import low_layers
+from coembed.editing.options import SampleOptions, SteeringOptions
 from coembed.editing.steering.controls import Controls
-from coembed.editing.steering.options import ControlOptions
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.models import pretrained as hub
@@ -60,7 +60,7 @@ def low_fields(model, photo, options, control):
 
 
 def test_what_is_kept_does_not_change_at_all(model):
-    deltas = low_fields(model, picture(), EditOptions(3), ControlOptions(keep=left()))
+    deltas = low_fields(model, picture(), SampleOptions(3), SteeringOptions(keep=left()))
     assert not deltas[:, :, :6].any() and deltas[:, :, 6:].any(axis=(1, 2)).all()
 
 
@@ -71,7 +71,7 @@ def test_a_hint_is_held_as_a_change_of_the_photos_own_field(model):
     own, wanted = (
         low_layers(read_photo(p), SATURATION, *([(1, 12, 12)] * 2))[1][0, 0] for p in (photo, retouched)
     )
-    deltas = low_fields(model, photo, EditOptions(3), ControlOptions(hint=retouched, mask=left()))
+    deltas = low_fields(model, photo, SampleOptions(3), SteeringOptions(hint=retouched, mask=left()))
     assert np.abs(deltas - (wanted - own).numpy())[:, :, :6].max() < 1e-5
     assert (wanted - own)[:, :6].abs().max() > 0.1
 
@@ -79,8 +79,8 @@ def test_a_hint_is_held_as_a_change_of_the_photos_own_field(model):
 def test_a_hint_goes_before_what_is_kept_where_both_cover_a_cell(model):
     photo = picture()
     retouched = picture(seed=1)
-    control = ControlOptions(hint=retouched, mask=left(share=0.25), keep=left())
-    deltas = low_fields(model, photo, EditOptions(2, distinct=False), control)
+    control = SteeringOptions(hint=retouched, mask=left(share=0.25), keep=left())
+    deltas = low_fields(model, photo, SampleOptions(2, all=True), control)
     assert np.abs(deltas[:, :, :3]).min(axis=(1, 2)).max() > 0 and not deltas[:, :, 4:6].any()
 
 
@@ -90,13 +90,11 @@ def test_results_like_an_example_come_nearer_to_its_saturation(model):
     levels = []
     for share in (0.1, 1.0):  # pale, and as it is
         pale = (share * example + (1 - share) * grey).astype(np.uint8)
-        deltas = low_fields(
-            model, picture(), EditOptions(8, distinct=False), ControlOptions(pale, closeness=0.9)
-        )
+        deltas = low_fields(model, picture(), SampleOptions(8, all=True), SteeringOptions(pale, closeness=0.9))
         levels.append(deltas.mean())
     assert levels[0] < levels[1] - 0.05
-    plain = plan(photo, model, SATURATION, EditOptions(8, distinct=False)).deltas[:, 0]
-    none = low_fields(model, picture(), EditOptions(8, distinct=False), ControlOptions(example, closeness=0.0))
+    plain = plan(photo, model, SATURATION, SampleOptions(8, all=True)).deltas[:, 0]
+    none = low_fields(model, picture(), SampleOptions(8, all=True), SteeringOptions(example, closeness=0.0))
     assert (none == plain).all()
 
 
@@ -108,8 +106,8 @@ def test_strength_0_gives_the_photo_back_whatever_is_asked(model):
 
 
 def test_a_path_begins_and_ends_at_the_draws_that_it_names(model):
-    steps = low_fields(model, picture(), EditOptions(5), ControlOptions(between=(1, 6)))
-    plain = plan(read_photo(picture()), model, SATURATION, EditOptions(7, distinct=False)).deltas[:, 0]
+    steps = low_fields(model, picture(), SampleOptions(5), SteeringOptions(between=(1, 6)))
+    plain = plan(read_photo(picture()), model, SATURATION, SampleOptions(7, all=True)).deltas[:, 0]
     assert len(steps) == 5
     np.testing.assert_allclose(steps[0], plain[1], atol=1e-5)
     np.testing.assert_allclose(steps[-1], plain[6], atol=1e-5)
@@ -117,7 +115,7 @@ def test_a_path_begins_and_ends_at_the_draws_that_it_names(model):
 
 def test_spread_results_differ_more_than_typical_ones(model):
     def least(pick):
-        deltas = plan(read_photo(picture()), model, SATURATION, EditOptions(5, pick=pick)).deltas
+        deltas = plan(read_photo(picture()), model, SATURATION, SampleOptions(5, pick=pick)).deltas
         apart = np.linalg.norm((deltas[:, None] - deltas[None]).reshape(25, -1), axis=1).reshape(5, 5)
         return apart[np.triu_indices(5, 1)].min()
 
@@ -147,7 +145,7 @@ def test_a_model_without_codes_says_so(tiny):
 def test_a_mask_may_be_drawn_in_transparency(model, channels):
     mask = np.full((60, 84, channels), 255, np.uint8)
     mask[..., -1] = left()
-    deltas = low_fields(model, picture(), EditOptions(1), ControlOptions(keep=mask))
+    deltas = low_fields(model, picture(), SampleOptions(1), SteeringOptions(keep=mask))
     assert not deltas[:, :, :6].any() and deltas[:, :, 6:].any()
 
 
@@ -179,8 +177,8 @@ def test_the_command_line_does_the_same_and_records_what_was_asked(model, tmp_pa
         assert len(found["photos"][0]["samples"]) == 3
     draws = [s["draw"] for s in found["photos"][0]["samples"]]
     assert draws == ["2 to 5, 0%", "2 to 5, 50%", "2 to 5, 100%"]
-    controls = Controls(ControlOptions(between=(2, 5)), model, SATURATION)
-    pictures = versions(read_photo(path("a")), model, SATURATION, EditOptions(3), controls)[1]
+    controls = Controls(SteeringOptions(between=(2, 5)), model, SATURATION)
+    pictures = versions(read_photo(path("a")), model, SATURATION, SampleOptions(3), controls)[1]
     for k, pixels in enumerate(pictures, start=1):
         assert (np.asarray(Image.open(tmp_path / "out" / f"a-{k}.png")) == pixels).all()
 

@@ -98,8 +98,8 @@ def test_sample_k_is_the_same_alone_and_among_others(build):
 def test_a_hint_moves_what_draws_of_few_dimensions_leave_alone():
     model, condition = linear(), conditions(1)
     hint = Hint(torch.full((1, *SHAPE), 0.9), left_half(1), tolerance=0.05)
-    plain = model.sample(condition, 40, generator=2, leading=1, temperature=[1.0, 0.0])
-    drawn = sample_hint(model, condition, 40, hint, generator=2, leading=1, temperature=[1.0, 0.0])
+    plain = model.sample(condition, 40, generator=2, n_active_dims=1, temperature=[1.0, 0.0])
+    drawn = sample_hint(model, condition, 40, hint, generator=2, n_active_dims=1, temperature=[1.0, 0.0])
     ranks = [torch.linalg.matrix_rank(x.flatten(1) - x.flatten(1).mean(0), atol=1e-3) for x in (plain, drawn)]
     assert ranks[0] <= 3 + 2  # three components, one direction each
     off = (drawn - hint.field)[:, hint.covered].square().mean()

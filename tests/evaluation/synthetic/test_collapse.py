@@ -34,8 +34,8 @@ def test_codes_of_a_linear_encoder_hold_the_modes(fitted):
 def test_an_encoder_that_forgets_shows_in_the_modes_and_a_narrow_tie_in_the_spread(fitted, monkeypatch):
     world, model = fitted
     before = values(code_collapse(model, world, conditions=3, samples=60))
-    draw = model.tie.draw
-    monkeypatch.setattr(model.tie, "draw", lambda *a: draw(*a[:3], [0.1 * t for t in a[3]]))
+    sample = model.tie.sample
+    monkeypatch.setattr(model.tie, "sample", lambda *a: sample(*a[:3], [0.1 * t for t in a[3]]))
     narrow = values(code_collapse(model, world, conditions=3, samples=60))
     assert narrow["code_spread"] < 0.5 * before["code_spread"]
     assert narrow["code_distance"] > before["code_distance"]

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
 from coembed.models.cdvae.autoconfigure import MANY, adapted, fit_preset
@@ -13,7 +14,6 @@ from coembed.models.cdvae.dataset_stats import Evidence, gather
 from coembed.models.cdvae.presets import preset
 from coembed.models.pretrained import from_pretrained
 from coembed.models.registry import fit_closed_form
-from coembed.training.batches import Subset
 from coembed.training.config import TrainConfig
 from coembed.training.run import resolve_model, run_train, split_pairs
 

@@ -11,7 +11,7 @@ from coembed.numerics.random import Streams
 from coembed.numerics.scoring_rules import pooled_energy_score
 
 
-class Given(Streams):
+class ReplayedStreams(Streams):
     """The noise of a torch generator as streams, so that both ways of drawing see the same."""
 
     def __init__(self, seed, batch):
@@ -53,7 +53,7 @@ def test_scored_draws_are_the_samples_themselves(name, changes):
     model.train()
     draws, truth = model.scored_draws(condition, field, 3, generator=torch.Generator().manual_seed(5))
     assert model.training
-    samples = model.sample(condition, 3, generator=Given(5, len(condition)))
+    samples = model.sample(condition, 3, generator=ReplayedStreams(5, len(condition)))
     natural = model._natural(draws.flatten(0, 1)).view_as(samples)
     torch.testing.assert_close(natural, samples, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(model._natural(truth), field, rtol=1e-4, atol=1e-4)

@@ -5,8 +5,8 @@ from torch.distributions import MultivariateNormal
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.ladder import LadderVAE
-from coembed.models.cdvae.towers import principal_components
 from coembed.numerics.distributions import Gaussian
+from coembed.numerics.pca import principal_components
 
 TOWERS = {
     "fc": LadderConfig("fc", (2, 3, 4), (8, 8, 8)),
@@ -28,10 +28,10 @@ def noise(seed=0):
 def test_codes_run_coarse_to_fine_and_rates_are_divergences(name):
     ladder = LadderVAE(TOWERS[name], (2, 8, 8))
     q = ladder.infer(torch.randn(5, 2, 8, 8), noise())
-    assert [tuple(c.shape[1:]) for c in q.codes] == list(ladder.code_shapes)
+    assert [tuple(c.shape[1:]) for c in q.latents] == list(ladder.code_shapes)
     assert all(a <= b for a, b in zip(ladder.code_sizes, ladder.code_sizes[1:], strict=False))
     assert all((kl >= 0).all() for kl in q.kl())
-    pixels = ladder.decode(q.codes)
+    pixels = ladder.decode(q.state)
     assert pixels.mean.shape == (5, 2, 8, 8)
     assert pixels.log_var.exp().sqrt().min() >= TOWERS[name].sigma_floor
 
@@ -41,13 +41,13 @@ def test_means_are_taken_without_noise(name):
     ladder = LadderVAE(TOWERS[name], (2, 8, 8))
     x = torch.randn(3, 2, 8, 8)
     q = ladder.infer(x, None)
-    assert all(torch.equal(c, p.mean) for c, p in zip(q.codes, q.posteriors, strict=True))
+    assert all(torch.equal(c, p.mean) for c, p in zip(q.latents, q.posteriors, strict=True))
 
 
 def test_a_vague_message_leaves_the_prior():
     ladder = LadderVAE(TOWERS["fc"], (2, 8, 8))
     vague = [Gaussian(torch.zeros(4, s), torch.full((4, s), 60.0)) for s in ladder.code_sizes]
-    ladder.messages = lambda x: vague  # type: ignore[method-assign]
+    ladder.tower.messages = lambda x, context_maps: vague  # type: ignore[method-assign]
     q = ladder.infer(torch.randn(4, 2, 8, 8), noise())
     assert all(kl.abs().max() < 1e-4 for kl in q.kl()[1:])
 
@@ -57,14 +57,14 @@ def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_
     x = (torch.randn(4000, 3, generator=g) @ torch.randn(3, 16, generator=g) * 2).view(4000, 1, 4, 4)
     x = x + 0.3 * torch.randn(4000, 1, 4, 4, generator=g) + 1
     ladder = LadderVAE(LadderConfig("linear", (1, 2), (), likelihood="channel"), (1, 4, 4))
-    ladder.start(x)
+    ladder.initialize_from_data(x)
     flat = x.flatten(1)
     values, vectors = principal_components(flat - flat.mean(0), 3)
     sigma2 = 0.3**2
     covariance = vectors @ torch.diag(values - sigma2) @ vectors.T + sigma2 * torch.eye(16)
     exact = MultivariateNormal(flat.mean(0), covariance).log_prob(flat[:500])
     q = ladder.infer(x[:500], noise())
-    bound = ladder.decode(q.codes).log_prob(x[:500]) + q.log_prior() - q.log_posterior()
+    bound = ladder.decode(q.state).log_prob(x[:500]) + q.log_prior() - q.log_posterior()
     # A single draw equals the exact log-likelihood only if the posterior is exact.
     assert (bound - exact).abs().max() < 0.2 and bound.mean().item() == pytest.approx(
         exact.mean().item(), abs=0.02

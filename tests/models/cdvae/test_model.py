@@ -31,7 +31,7 @@ def linear_gaussian(conditional="exact"):
             tower = ladder.tower
             tower.log_scale.normal_(0, 0.3)
             tower.offset.normal_(0, 0.3)
-            variance = ladder.decode([torch.zeros(1, 2)]).log_var.exp().flatten()[0]
+            variance = ladder.decode_latents([torch.zeros(1, 2)]).log_var.exp().flatten()[0]
             tower.message_log_var.copy_(variance.log() - 2 * tower.log_scale)  # the exact posterior's message
     return model
 
@@ -46,7 +46,7 @@ def moments(model):
         std = getattr(model, f"{side}_std").flatten()[0]
         loads.append(std * tower.basis * tower.log_scale.exp())
         offsets.append(std * tower.offset + getattr(model, f"{side}_mean").flatten()[0])
-        log_var = getattr(model, f"{side}_ladder").decode([torch.zeros(1, 2)]).log_var
+        log_var = getattr(model, f"{side}_ladder").decode_latents([torch.zeros(1, 2)]).log_var
         noises.append(std**2 * log_var.exp().flatten()[0] * torch.eye(4))
         stds.append(std)
     a, b = loads
@@ -90,7 +90,9 @@ def test_conditional_matches_the_closed_form(conditional):
     q = model.condition_ladder.infer((xc - model.condition_mean) / model.condition_std, None).posteriors[0]
     shrink, extra = (1 / (1 + s), s / (1 + s)) if conditional == "exact" else (1.0, s)
     code_mean, code_var = q.mean * shrink, q.log_var.exp() * shrink**2 + extra
-    noise = model.field_std**2 * model.field_ladder.decode([torch.zeros(1, 2)]).log_var.exp().flatten()[0]
+    noise = (
+        model.field_std**2 * model.field_ladder.decode_latents([torch.zeros(1, 2)]).log_var.exp().flatten()[0]
+    )
     cov = torch.stack([b @ torch.diag(v) @ b.T for v in code_var]) + noise.flatten()[0] * torch.eye(4)
     exact = MultivariateNormal(mean[4:] + code_mean @ b.T, cov)
     truth = exact.log_prob(xg.flatten(1)).mean().item()
@@ -111,7 +113,11 @@ def test_pixel_noise_is_drawn_on_request():
     noisy.load_state_dict(model.state_dict())
     xc = torch.full((1, 1, 2, 2), 0.5)
     plain, drawn = (m.sample(xc, 20_000, generator=0).flatten(2).var(0).mean().item() for m in (model, noisy))
-    variance = (model.field_std**2 * model.field_ladder.decode([torch.zeros(1, 2)]).log_var.exp()).mean().item()
+    variance = (
+        (model.field_std**2 * model.field_ladder.decode_latents([torch.zeros(1, 2)]).log_var.exp())
+        .mean()
+        .item()
+    )
     assert drawn - plain == pytest.approx(variance, rel=0.1)
 
 
@@ -216,9 +222,9 @@ def test_draws_that_vary_in_leading_dimensions_alone_span_no_more_than_those():
     torch.nn.init.constant_(model.tie.logits.bias, 0)
     with torch.no_grad():
         model.tie.logits.bias[0] = 50.0  # one component: what varies is its noise
-    drawn = model.sample(condition[:1], 40, generator=0, leading=3)[:, 0].flatten(1)
+    drawn = model.sample(condition[:1], 40, generator=0, n_active_dims=3)[:, 0].flatten(1)
     full = model.sample(condition[:1], 40, generator=0)[:, 0].flatten(1)
     assert torch.linalg.matrix_rank(drawn - drawn.mean(0), rtol=1e-3) == 3
     assert torch.linalg.matrix_rank(full - full.mean(0), rtol=1e-3) > 10
-    with pytest.raises(ModelError, match="leading"):
-        model.sample(condition[:1], 2, generator=0, leading=-1)
+    with pytest.raises(ModelError, match="n_active_dims"):
+        model.sample(condition[:1], 2, generator=0, n_active_dims=-1)

@@ -25,7 +25,7 @@ def textured(count, seed=0):
 def started(condition, field, **options):
     config = RegressionConfig(rank=8, channels=0, features=4, patches=16, patch_rank=6, **options)
     regression = Regression(config, tuple(condition.shape[1:]), tuple(field.shape[1:]))
-    return regression, regression.start(condition, field)
+    return regression, regression.initialize_from_data(condition, field)
 
 
 def test_moments_of_parts_give_the_ridge_regression_of_the_whole():
@@ -51,7 +51,7 @@ def test_reduced_rank_keeps_the_leading_directions_of_the_predictions(outputs):
 def test_features_do_not_depend_on_the_batch_or_on_brightness_and_contrast():
     patches = Patches((2, 12, 12), 8)
     x = made(40, 2, 12, 12)
-    patches.start(x)
+    patches.initialize_from_data(x)
     found = patches(x)
     assert found.shape == (40, patches.size) == (40, 32)
     torch.testing.assert_close(torch.cat([patches(x[:3]), patches(x[3:])]), found)
@@ -62,7 +62,7 @@ def test_features_do_not_depend_on_the_batch_or_on_brightness_and_contrast():
 def test_large_images_are_shrunk_and_small_ones_have_no_patches():
     patches = Patches((1, 64, 32), 4)
     assert (patches.side, patches.places) == ((32, 16), (29, 13))
-    patches.start(made(30, 1, 64, 32))
+    patches.initialize_from_data(made(30, 1, 64, 32))
     assert patches(made(2, 1, 64, 32)).isfinite().all()
     assert fit_in((3, 8, 8))
     assert not fit_in((3, 7, 40))

@@ -1,14 +1,25 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from coembed.models.cdvae.config import LadderConfig, TieConfig
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie_flow import Couplings
-from coembed.models.cdvae.tie_gaussian import GaussianTie, MixtureTie, TieContext, build_tie
+from coembed.models.cdvae.tie_gaussian import GaussianTie
+from coembed.models.cdvae.tie_mixture import MixtureTie
+from coembed.models.cdvae.ties import build_tie
 from coembed.numerics.distributions import Gaussian, Mixture
 
 ONE = LadderConfig("fc", (5,), (8,), norm="none")
 TWO = LadderConfig("fc", (5, 7), (8, 8), norm="none")
+
+
+def encoded(latents):
+    """Conditions of these latents: what a tie reads of them."""
+    empty = torch.zeros(len(latents[0]), 1, 4, 4)
+    return EncodedCondition(empty, empty, latents=latents)
 
 
 def setup(ladder_config, tie_config, batch=6, seed=0):
@@ -17,7 +28,7 @@ def setup(ladder_config, tie_config, batch=6, seed=0):
     tie = build_tie(tie_config, condition, field, 0)
     draw = lambda shape: torch.randn(*shape)  # noqa: E731
     qc, qg = condition.infer(torch.randn(batch, 1, 4, 4), draw), field.infer(torch.randn(batch, 1, 4, 4), draw)
-    return tie, field, qc, qg, TieContext(qc.codes, None)
+    return tie, field, qc, qg, encoded(qc.latents)
 
 
 def bend(tie):
@@ -34,19 +45,19 @@ def test_hierarchical_tie_with_one_layer_has_the_top_ties_conditional(fraction, 
     found = []
     for layers in ("top", "hier"):
         config = TieConfig("gaussian", layers, fraction, 0.5, conditional)
-        tie, field, _, qg, context = setup(ONE, config)
-        found.append(tie.log_prob(qg.codes, field, context))
+        tie, field, _, qg, enc = setup(ONE, config)
+        found.append(tie.log_prob(field, qg.latents, enc))
     torch.testing.assert_close(found[0], found[1])
 
 
 def test_hierarchical_and_top_tie_are_one_joint_given_the_matching_prior():
     """rate + tie + rate_c of ``top`` and rate of ``hier`` + rate_c differ by a function of zc alone (2.4)."""
-    top, field, qc, qg, context = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
+    top, field, qc, qg, enc = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
     hier, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5))
     # Point posteriors: expectations are values.
-    point = lambda q: type(q)([Gaussian(q.codes[0], q.codes[0] * 0 - 60.0)], q.priors, q.codes)  # noqa: E731
-    a, b = top.rate(point(qg), point(qc), field, context), hier.rate(point(qg), point(qc), field, context)
-    s, z = 0.25, qc.codes[0]
+    point = lambda q: replace(q, posteriors=[Gaussian(z, z * 0 - 60.0) for z in q.latents])  # noqa: E731
+    a, b = top.rate(field, point(qg), point(qc), enc), hier.rate(field, point(qg), point(qc), enc)
+    s, z = 0.25, qc.latents[0]
     marginal = (1 + s) / (2 + s)
     own = Gaussian.standard(z).log_prob(z)
     matched = Gaussian(torch.zeros_like(z), torch.full_like(z, marginal).log()).log_prob(z)
@@ -57,14 +68,14 @@ def test_gaussian_tie_draws_follow_its_exact_conditional():
     tie, field, _, _, _ = setup(ONE, TieConfig("gaussian", "top", 0.6, 0.5))
     zc = torch.tensor([2.0, -1.0, 0.5, 3.0, 1.0]).expand(40_000, 5)
     noise = torch.randn(40_000, tie.noise_size, generator=torch.Generator().manual_seed(0))
-    (zg,) = tie.draw(field, TieContext([zc], None), noise, [1.0])
+    (zg,) = tie.sample(field, encoded([zc]), noise, [1.0]).latents
     torch.testing.assert_close(zg[:, :3].mean(0), zc[0, :3] / 1.25, rtol=0, atol=0.01)
     torch.testing.assert_close(zg[:, :3].var(0), torch.full((3,), 0.2), rtol=0.05, atol=0)
     torch.testing.assert_close(zg[:, 3:].mean(0), torch.zeros(2), rtol=0, atol=0.02)
     torch.testing.assert_close(zg[:, 3:].var(0), torch.ones(2), rtol=0.05, atol=0)
 
 
-def test_papers_draws_are_wider_than_the_codes_the_decoder_was_trained_on():
+def test_papers_draws_are_wider_than_the_latents_the_decoder_was_trained_on():
     s, n = 1.0, 40_000
     g = torch.Generator().manual_seed(0)
     zc = ((1 + s) / (2 + s)) ** 0.5 * torch.randn(n, 5, generator=g)
@@ -72,20 +83,20 @@ def test_papers_draws_are_wider_than_the_codes_the_decoder_was_trained_on():
     variance = {}
     for conditional in ("exact", "paper"):
         tie, field, *_ = setup(ONE, TieConfig("gaussian", "top", 1.0, 1.0, conditional))
-        variance[conditional] = tie.draw(field, TieContext([zc], None), noise, [1.0])[0].var().item()
+        variance[conditional] = tie.sample(field, encoded([zc]), noise, [1.0]).latents[0].var().item()
     assert variance["exact"] == pytest.approx(2 / 3, rel=0.03)
     assert variance["paper"] == pytest.approx(5 / 3, rel=0.03)
 
 
 @pytest.mark.parametrize("layers", ["top", "all", "hier"])
 def test_a_mixture_of_one_is_a_gaussian(layers):
-    tie, field, _, qg, context = setup(TWO, TieConfig("mixture", layers, components=1))
-    mixture = tie.mixture(context)
+    tie, field, _, qg, enc = setup(TWO, TieConfig("mixture", layers, components=1))
+    mixture = tie.mixture(enc)
     alone = Gaussian(mixture.mean[:, 0], mixture.log_var.expand_as(mixture.mean)[:, 0])
-    z = torch.cat(qg.codes, -1)[:, : tie.dim]
+    z = torch.cat(qg.latents, -1)[:, : tie.dim]
     torch.testing.assert_close(mixture.log_prob(z), alone.log_prob(z))
     noise = torch.randn(6, tie.noise_size)
-    drawn = torch.cat(tie.draw(field, context, noise, [1.0, 1.0]), -1)[:, : tie.dim]
+    drawn = torch.cat(tie.sample(field, enc, noise, [1.0, 1.0]).latents, -1)[:, : tie.dim]
     torch.testing.assert_close(drawn, alone.sample(noise[:, 1 : tie.dim + 1]))
 
 
@@ -98,61 +109,60 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     tie, field, qc, _, _ = setup(TWO, TieConfig(kind, layers, 1.0, 0.7), batch=2)
     bend(tie)
     x = torch.randn(2, 1, 4, 4).repeat(30_000, 1, 1, 1)
-    point = type(qc)([Gaussian(c, c * 0 - 60.0) for c in qc.codes], qc.priors, qc.codes)
+    point = [Gaussian(z, z * 0 - 60.0) for z in qc.latents]
     index = torch.arange(2).repeat(30_000)
-    many = TieContext([c[index] for c in qc.codes], None)
-    wide = type(qc)(
-        [Gaussian(g.mean[index], g.log_var[index]) for g in point.posteriors], qc.priors, many.codes
-    )
+    many = encoded([c[index] for c in qc.latents])
+    wide = replace(qc, posteriors=[Gaussian(g.mean[index], g.log_var[index]) for g in point])
+    wide = replace(wide, state=replace(qc.state, latents=tuple(many.latents)))
     g = torch.Generator().manual_seed(1)
     qg = field.infer(x, lambda shape: torch.randn(*shape, generator=g))
-    charged = sum(tie.rate(qg, wide, field, many)).view(30_000, 2).mean(0)
-    sampled = (qg.log_posterior() - tie.log_prob(qg.codes, field, many)).view(30_000, 2).mean(0)
+    charged = sum(tie.rate(field, qg, wide, many)).view(30_000, 2).mean(0)
+    sampled = (qg.log_posterior() - tie.log_prob(field, qg.latents, many)).view(30_000, 2).mean(0)
     if kind == "gaussian" and layers == "top":
-        own = Gaussian.standard(qc.codes[0]).log_prob(qc.codes[0])
-        marginal = ((1 + tie.s(0)) / (2 + tie.s(0))).log().expand_as(qc.codes[0])
-        sampled = sampled + own - Gaussian(torch.zeros_like(marginal), marginal).log_prob(qc.codes[0])
+        own = Gaussian.standard(qc.latents[0]).log_prob(qc.latents[0])
+        marginal = ((1 + tie.s(0)) / (2 + tie.s(0))).log().expand_as(qc.latents[0])
+        sampled = sampled + own - Gaussian(torch.zeros_like(marginal), marginal).log_prob(qc.latents[0])
     torch.testing.assert_close(charged, sampled, rtol=0.02, atol=0.1)
 
 
 def test_adding_the_mixture_to_the_prior_costs_more_than_replacing_it():
     rates = {}
     for prior in ("add", "replace"):
-        tie, field, qc, qg, context = setup(TWO, TieConfig("mixture", "all", prior=prior))
-        rates[prior] = sum(tie.rate(qg, qc, field, context)).mean()
+        tie, field, qc, qg, enc = setup(TWO, TieConfig("mixture", "all", prior=prior))
+        rates[prior] = sum(tie.rate(field, qg, qc, enc)).mean()
     # What is added is the cross-entropy of the posteriors against the ladder's own priors.
     expected = sum(-p.expected_log_prob(q) for q, p in zip(qg.posteriors, qg.priors, strict=True)).mean()
     torch.testing.assert_close(rates["add"] - rates["replace"], expected)
 
 
-def test_mixture_starts_with_components_where_codes_are():
+def test_mixture_starts_with_components_where_latents_are():
     centres = torch.tensor([[-4.0, 0, 0, 0, 0], [4.0, 0, 0, 0, 0], [0, 6.0, 0, 0, 0]])
     g = torch.Generator().manual_seed(0)
-    codes = centres[torch.randint(3, (3000,), generator=g)] + 0.3 * torch.randn(3000, 5, generator=g)
+    latents = centres[torch.randint(3, (3000,), generator=g)] + 0.3 * torch.randn(3000, 5, generator=g)
     tie, *_ = setup(ONE, TieConfig("mixture", "top", components=3))
-    tie.start(codes, torch.Generator().manual_seed(5))
+    tie.place_components(latents, torch.Generator().manual_seed(5))
     found = tie.mean.bias.view(3, 5)
     assert torch.cdist(centres, found).min(1).values.max() < 0.5
 
 
 def test_kinds_and_types():
     assert isinstance(setup(TWO, TieConfig("gaussian"))[0], GaussianTie)
-    tie, _, _, _, context = setup(TWO, TieConfig("mixture"))
-    assert isinstance(tie, MixtureTie) and isinstance(tie.mixture(context), Mixture)
+    tie, _, _, _, enc = setup(TWO, TieConfig("mixture"))
+    assert isinstance(tie, MixtureTie) and isinstance(tie.mixture(enc), Mixture)
 
 
 def test_strengths_that_are_learned_begin_where_the_fixed_one_is_and_part():
-    fixed, field, qc, qg, context = setup(TWO, TieConfig("gaussian", "hier", sigma=0.5))
+    fixed, field, qc, qg, enc = setup(TWO, TieConfig("gaussian", "hier", sigma=0.5))
     learned, *_ = setup(TWO, TieConfig("gaussian", "hier", sigma=0.5, learn_strength=True))
     assert not list(fixed.parameters()) and not fixed.state_dict()
     torch.testing.assert_close(learned.s(1), fixed.s(1))
-    loss = sum(learned.rate(qg, qc, field, context)).mean()
-    torch.testing.assert_close(loss, sum(fixed.rate(qg, qc, field, context)).mean(), rtol=1e-4, atol=0)
+    loss = sum(learned.rate(field, qg, qc, enc)).mean()
+    torch.testing.assert_close(loss, sum(fixed.rate(field, qg, qc, enc)).mean(), rtol=1e-4, atol=0)
     loss.backward()
     assert all(p.grad.abs().min() > 0 for p in learned.parameters())
 
 
-def test_learned_strengths_find_how_far_codes_are_apart():
+def test_learned_strengths_find_how_far_latents_are_apart():
     """At the top and at lower layers, a dimension at a time."""
     n, truth = 20_000, torch.tensor([0.05, 0.2, 0.5, 1.0, 2.0])
     tie, field, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5, learn_strength=True))
@@ -162,7 +172,7 @@ def test_learned_strengths_find_how_far_codes_are_apart():
     optimizer = torch.optim.Adam(tie.parameters(), 0.05)
     for _ in range(200):
         optimizer.zero_grad()
-        (-tie.log_prob([zg], field, TieContext([zc], None)).mean()).backward()
+        (-tie.log_prob(field, [zg], encoded([zc])).mean()).backward()
         optimizer.step()
     torch.testing.assert_close(tie.s(0).detach(), truth, rtol=0.06, atol=0)
 
@@ -191,22 +201,22 @@ def test_a_flow_begins_as_its_mixture_and_learns_what_no_mixture_of_two_is():
     config = {"components": 2, "hidden": 32}
     g = torch.Generator().manual_seed(0)
     first = torch.randn(4000, 1, generator=g)
-    codes = torch.cat([first, first.square() - 1 + 0.1 * torch.randn(4000, 1, generator=g)], 1)
+    latents = torch.cat([first, first.square() - 1 + 0.1 * torch.randn(4000, 1, generator=g)], 1)
     two = LadderConfig("fc", (2,), (8,), norm="none")
     score = {}
     for kind in ("mixture", "flow"):
-        tie, *_ = setup(two, TieConfig(kind, "top", **config))
-        tie.start(codes, torch.Generator().manual_seed(0))
-        context = TieContext([torch.zeros(4000, 2)], None)
-        before = tie.mixture(context).log_prob(codes).mean()
+        tie, field, *_ = setup(two, TieConfig(kind, "top", **config))
+        tie.place_components(latents, torch.Generator().manual_seed(0))
+        enc = encoded([torch.zeros(4000, 2)])
+        before = tie.mixture(enc).log_prob(latents).mean()
         optimizer = torch.optim.Adam(tie.parameters(), 5e-3)
         for _ in range(150):
             optimizer.zero_grad()
-            loss = -tie.mixture(context).log_prob(codes).mean()
+            loss = -tie.mixture(enc).log_prob(latents).mean()
             loss.backward()
             optimizer.step()
         score[kind] = (before.item(), -loss.item())
     assert score["flow"][0] == pytest.approx(score["mixture"][0], abs=1e-3)
     assert score["flow"][1] > score["mixture"][1] + 0.3
-    drawn = torch.cat(tie.draw(None, context, torch.randn(4000, 3, generator=g), [1.0]), -1)
+    drawn = torch.cat(tie.sample(field, enc, torch.randn(4000, 3, generator=g), [1.0]).latents, -1)
     assert (drawn[:, 1] - drawn[:, 0].square() + 1).abs().median() < 0.25

@@ -6,10 +6,9 @@ import torch
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig
 from coembed.models.cdvae.ladder import LadderVAE
-from coembed.models.cdvae.mode_proposals import Kinds
+from coembed.models.cdvae.mode_proposals import ModeProposals
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
-from coembed.models.cdvae.towers_conv import Path
 
 SEES = LadderConfig("conv", (3, 2, 2), (16, 16, 8), (8, 4, 2), sees=True)
 
@@ -52,37 +51,39 @@ def test_codes_run_from_the_whole_image_to_half_the_fields_size(height, width):
 
 
 def test_what_is_seen_moves_prior_posterior_and_pixels_at_that_place():
+    torch.manual_seed(0)
     ladder = shaken(LadderVAE(SEES, (1, 16, 16), (3, 16, 16)))
     condition, mean = torch.zeros(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
     other = condition.clone()
     other[..., :4, :4] = 3.0
     x = torch.randn(1, 1, 16, 16)
-    seen = [ladder.tower.seen(c, mean) for c in (condition, other)]
-    inferred = [ladder.infer(x, None, seen=s) for s in seen]
-    codes = inferred[0].codes
+    maps = [ladder.tower.encode_context(c, mean, None) for c in (condition, other)]
+    inferred = [ladder.infer(x, None, context_maps=m) for m in maps]
+    latents = inferred[0].latents
     for layer in (1, 2):
-        priors = [ladder.prior(layer, list(codes[:layer]), like=codes[layer], seen=s) for s in seen]
+        states = [ladder.through(latents[:layer], ladder.tower.top_down(x, m)) for m in maps]
+        priors = [ladder.tower.prior(state) for state in states]
         assert not torch.allclose(priors[0].mean, priors[1].mean)
     assert not torch.allclose(inferred[0].posteriors[0].mean, inferred[1].posteriors[0].mean)
-    moved = (ladder.decode(list(codes), seen[0]).mean - ladder.decode(list(codes), seen[1]).mean).abs()
+    moved = (ladder.decode_latents(latents, maps[0]).mean - ladder.decode_latents(latents, maps[1]).mean).abs()
     assert moved[..., :4, :4].mean() > 2 * moved[..., 12:, 12:].mean()
 
 
-def test_a_path_goes_on_where_it_stands_and_gives_what_a_list_gives():
+def test_the_way_down_goes_on_where_it_stands_and_gives_what_a_list_gives():
     ladder = shaken(LadderVAE(SEES, (1, 16, 16), (3, 16, 16)))
-    seen = ladder.tower.seen(torch.randn(2, 3, 16, 16), torch.zeros(2, 1, 16, 16))
-    codes = [torch.randn(2, *shape) for shape in ladder.code_shapes]
-    path, runs = Path(), []
+    maps = ladder.tower.encode_context(torch.randn(2, 3, 16, 16), torch.zeros(2, 1, 16, 16), None)
+    latents, runs = [torch.randn(2, *shape) for shape in ladder.code_shapes], []
     ladder.tower.mix[0].register_forward_hook(lambda *_: runs.append(1))
-    for layer, code in enumerate(codes):
-        if layer:
-            found = ladder.prior(layer, path, like=code, seen=seen)
-            wanted = ladder.prior(layer, codes[:layer], like=code, seen=seen)
-            assert torch.equal(found.mean, wanted.mean) and torch.equal(found.log_var, wanted.log_var)
-        path.append(code)
+    begin = ladder.tower.top_down(latents[0], maps)
+    state = begin
+    for layer, latent in enumerate(latents):
+        found = ladder.tower.prior(state)
+        wanted = ladder.tower.prior(ladder.through(latents[:layer], begin))
+        assert torch.equal(found.mean, wanted.mean) and torch.equal(found.log_var, wanted.log_var)
+        state = ladder.tower.step(state, latent)
     runs.clear()
-    assert torch.equal(ladder.decode(path, seen).mean, ladder.decode(codes, seen).mean)
-    assert len(runs) == 1  # the list's; the path had gone there
+    assert torch.equal(ladder.decode(state).mean, ladder.decode_latents(latents, maps).mean)
+    assert len(runs) == 1  # the list's; the state had gone there
 
 
 def test_kinds_are_the_regressions_that_made_the_fields():
@@ -91,10 +92,10 @@ def test_kinds_are_the_regressions_that_made_the_fields():
     maps = torch.randn(2, 16, 16, generator=g) / 4
     which = torch.randint(2, (3000,), generator=g)
     field = torch.einsum("ni,nij->nj", condition.flatten(1), maps[which]).view(-1, 1, 4, 4)
-    kinds = Kinds(2, 16, (1, 4, 4))
-    assert not kinds(condition[:5].flatten(1)).any()
-    kinds.start(condition.flatten(1), field)
-    found = kinds(condition[:500].flatten(1))
+    proposals = ModeProposals(2, 16, (1, 4, 4))
+    assert not proposals(condition[:5].flatten(1)).any()
+    proposals.initialize_from_data(condition.flatten(1), field)
+    found = proposals(condition[:500].flatten(1))
     error = (found - field[:500]).square().flatten(2).mean(2)
     nearest = error.min(1).values.mean()
     assert found.shape == (500, 2, 4, 4) and nearest < 0.05 * field.var()
@@ -105,14 +106,14 @@ def test_the_decoder_chooses_between_kinds():
     config = dataclasses.replace(SEES, likelihood="pixel")
     ladder = shaken(LadderVAE(config, (1, 16, 16), (3, 16, 16), 2))
     condition, mean = torch.randn(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
-    kinds = torch.stack([torch.zeros(1, 16, 16), torch.full((1, 16, 16), 100.0)], 1)
-    seen = ladder.tower.seen(condition, mean, kinds)
-    codes = [torch.zeros(1, *shape) for shape in ladder.code_shapes]
+    proposals = torch.stack([torch.zeros(1, 16, 16), torch.full((1, 16, 16), 100.0)], 1)
+    maps = ladder.tower.encode_context(condition, mean, proposals)
+    latents = [torch.zeros(1, *shape) for shape in ladder.code_shapes]
     with torch.no_grad():
         ladder.tower.choose.bias.copy_(torch.tensor([20.0, -20.0]))
-        without = ladder.decode(codes, seen).mean
+        without = ladder.decode_latents(latents, maps).mean
         ladder.tower.choose.bias.copy_(torch.tensor([-20.0, 20.0]))
-        torch.testing.assert_close(ladder.decode(codes, seen).mean, without + 100)
+        torch.testing.assert_close(ladder.decode_latents(latents, maps).mean, without + 100)
 
 
 def test_what_a_layer_may_keep_for_free_costs_that_and_has_no_gradient():

@@ -53,6 +53,6 @@ def test_faiss_finds_nearly_all_neighbours():
 
 def test_without_faiss_many_rows_say_what_to_do(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    monkeypatch.setattr(module, "EXACT_ROWS", 10)
+    monkeypatch.setattr(module, "MAX_EXACT_ROWS", 10)
     with pytest.raises(ConfigError, match=r"coembed\[scale\]"):
         nearest_neighbors(np.zeros((20, 2)), 3)

@@ -1,32 +1,27 @@
-"""Where a report's models come from: trained runs, and samplers made of the training fields when wanted."""
+"""Models of the paper's tables: trained runs, and samplers made of the training fields when wanted."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from coembed.cli.reproduce.options import METHODS, ReproduceConfig
-from coembed.data.rows import spread
+from coembed.data.names import is_whole, scene_of
+from coembed.data.pairs import Subset, evenly_spaced, fingerprint
 from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.baselines.nearest import NearestNeighbours
-from coembed.models.baselines.smoothing import sources_of
 from coembed.models.pretrained import CONFIG_FILE, from_pretrained
 from coembed.models.registry import fit_closed_form, preset_config
-from coembed.training.batches import Subset, fingerprint
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
-
-_CROP = re.compile(r"#\d+$")
 
 
 @dataclass(frozen=True)
@@ -54,14 +49,14 @@ class Corpus:
 
     def whole(self) -> Subset:
         """The training pairs that show a whole photo: crops would crowd the neighbours with the same scene."""
-        rows = [row for row, name in enumerate(self.train.names) if not _CROP.search(name)]
+        rows = [row for row, name in enumerate(self.train.names) if is_whole(name)]
         return Subset(self.train, torch.tensor(rows or range(len(self.train))))
 
     def held_out(self, limit: int) -> Subset:
         """The first held-out pairs; evenly spread ones if several are of one video, which lie side by side."""
         count = min(limit, len(self.val))
-        apart = len(np.unique(sources_of(self.val.names))) == len(self.val)
-        return Subset(self.val, torch.arange(count) if apart else spread(len(self.val), count))
+        apart = len({scene_of(name) for name in self.val.names}) == len(self.val)
+        return Subset(self.val, torch.arange(count) if apart else evenly_spaced(len(self.val), count))
 
 
 def open_corpora(config: ReproduceConfig) -> list[Corpus]:
@@ -104,7 +99,7 @@ class Model:
 
     @property
     def made(self) -> bool:
-        """Whether it is at hand."""
+        """True if it is at hand."""
         return self._made is not None
 
     def release(self) -> None:
@@ -113,13 +108,13 @@ class Model:
 
 
 def run_folder(config: ReproduceConfig, corpus: Corpus, method: str) -> Path:
-    """Where a method's run lies or will lie."""
+    """Folder of a method's run, there or to come."""
     runs = Path(config.runs) if config.runs is not None else Path(config.out) / "runs"
     return runs / corpus.name / method
 
 
 def is_trained(config: ReproduceConfig, corpus: Corpus, method: str) -> bool:
-    """Whether there is nothing left to train."""
+    """True if there is nothing left to train."""
     held = METHODS[method].kind == "held"
     return held or (run_folder(config, corpus, method) / "model" / CONFIG_FILE).is_file()
 
@@ -162,7 +157,7 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
         whole, preset = corpus.whole(), METHODS[method].preset or method
         if method == "nearest-features":
             settings = preset_config(preset, *shapes, **values)
-            features = guidance_features(corpus.train, whole.rows.numpy())
+            features = guidance_features(corpus.train, whole.indices.numpy())
             return NearestNeighbours.with_features(settings, whole, features)
         return fit_closed_form(preset, whole, **values)
 

@@ -13,12 +13,11 @@ from coembed.cli.output.progress import clock
 from coembed.cli.reproduce.models import Corpus, Model, is_trained, open_model, run_folder, train
 from coembed.cli.reproduce.options import METHODS, ReproduceConfig
 from coembed.errors import ConfigError
-from coembed.evaluation.compact import write_compact_json
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
 from coembed.evaluation.results import Evaluation
 from coembed.models.cdvae.model import CDVAE
-from coembed.serialization import from_dict, read_json, to_dict, write_json
+from coembed.serialization import from_dict, read_json, to_dict, write_compact_json, write_json
 from coembed.training.record import read_record
 
 _TARGETS = ("joint", "conditional")
@@ -29,7 +28,7 @@ _TIMED = 16  # photos sampled for, to see how long it takes
 
 @dataclass
 class Found:
-    """What is known of one method on one corpus.
+    """Results of one method on one corpus.
 
     Attributes:
         method: its name.
@@ -110,7 +109,7 @@ def _order(config: ReproduceConfig) -> list[str]:
 
 
 def _seconds(config: ReproduceConfig, corpus: Corpus, method: str) -> tuple[float, float]:
-    """What training and scoring are thought to take, 0 for what is done."""
+    """Estimated seconds of training and scoring, 0 for those done."""
     budget = config.work()
     training = 60 * budget.minutes if METHODS[method].trained else _FIT
     scoring = _PHOTO * budget.limit
@@ -231,7 +230,7 @@ def _density(
 
 
 def _kept(path: Path, newest: float, load: Callable[[], Any]) -> Any:
-    """What a file says, or None where there is none, it is damaged, or the model is newer."""
+    """Content of a file, or None where there is none, it is damaged, or the model is newer."""
     if not path.is_file() or path.stat().st_mtime < newest:
         return None
     try:

@@ -1,6 +1,6 @@
 """Build one store from a list of items: worker processes, whole shards, resumable, the same bytes every time.
 
-Items are cut into consecutive blocks, one shard a block. Workers turn small chunks into arrays; the parent
+Items are cut into consecutive blocks, one shard per block. Workers turn small chunks into arrays; the parent
 puts chunks in order and writes a shard when its block is full. So the bytes depend on the items and the options
 alone. What is done is noted in ``.preparing/`` beside the shards until the index is written, last.
 """
@@ -10,51 +10,70 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from dataclasses import field as default
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from coembed.cli.output.progress import Progress
 from coembed.data.prepare import resume
-from coembed.data.prepare.workers import Item, Made, Recipe, make_chunks
+from coembed.data.prepare.workers import Made, Recipe, make_chunks
+from coembed.data.sources.items import Item
 from coembed.data.store.index import (
     INDEX,
     Dtype,
     PairIndex,
     Skipped,
     Source,
-    shard_rows,
+    shard_pairs,
     write_index,
     write_shard,
 )
 from coembed.errors import DataError, PhotoError
 
-_CHUNK = 16  # photos a message between processes: small beside a shard, large beside the cost of a message
+_CHUNK = 16  # photos per message between processes: small beside a shard, large beside the cost of a message
+
+
+class Advances(Protocol):
+    """Progress under way."""
+
+    def advance(self, n: int) -> None:
+        """Count n more."""
+        ...
+
+
+class StartProgress(Protocol):
+    """A way to show progress, such as a bar."""
+
+    def __call__(self, label: str, total: int, *, done: int, unit: str) -> AbstractContextManager[Advances]:
+        """Start to show a count: ``done`` of ``total`` things that are called ``unit``."""
+        ...
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How a store is built.
+    """Ways to build a store.
 
     Args:
         dtype: of the stored numbers.
         workers: processes; with 1 the work is done in this one. Does not change the bytes.
         strict: an unreadable photo is an error.
-        shard_pairs: pairs a shard; None: 2048, or fewer where that would pass 64 MB.
+        shard_pairs: pairs per shard; None: 2048, or fewer where that would pass 64 MB.
+        progress: shows how many items are done.
     """
 
     dtype: Dtype = "float16"
     workers: int = 1
     strict: bool = False
     shard_pairs: int | None = None
+    progress: StartProgress | None = None
 
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What became of one store: pairs it holds, pairs kept from an earlier run, items skipped, seconds.
+    """One store as it became: pairs it holds, pairs kept from an earlier run, items skipped, seconds.
 
     ``left_out`` counts pairs left out on purpose, by reason.
     """
@@ -76,11 +95,11 @@ def build_store(
     source: Source,
     left_out: Sequence[Skipped] = (),
 ) -> StoreSummary:
-    """Write a store, or finishes one that an earlier run with the same options began.
+    """Write a store, or finish one that an earlier run with the same options began.
 
     Args:
         folder: made if missing.
-        items: in the order of the rows.
+        items: in the order of the pairs.
         recipe: makes the pairs.
         options: how.
         source: goes into the index.
@@ -93,15 +112,14 @@ def build_store(
     """
     start = time.monotonic()
     channels = recipe.condition.channels + recipe.field.channels
-    rows = max(
-        1, (options.shard_pairs or shard_rows(recipe.size, channels, options.dtype)) // recipe.pairs_an_item
-    )
-    blocks = [items[i : i + rows] for i in range(0, len(items), rows)]
+    pairs = options.shard_pairs or shard_pairs(recipe.size, channels, options.dtype)
+    length = max(1, pairs // recipe.pairs_per_item)
+    blocks = [items[i : i + length] for i in range(0, len(items), length)]
     folder.mkdir(parents=True, exist_ok=True)
     if options.strict:
         _refuse(left_out)
     with resume.claimed(folder):
-        recorded = resume.options_of(items, recipe, options.dtype, rows)
+        recorded = resume.options_of(items, recipe, options.dtype, length)
         resume.check_options(folder, recorded)
         done = resume.kept_blocks(folder, blocks)
         kept = sum(len(b.names) for b in done.values())
@@ -110,9 +128,8 @@ def build_store(
         complete = (folder / INDEX).exists() and len(done) == len(blocks)
         if not complete:
             resume.begin(folder, recorded, done)
-            before = sum(_photos(blocks[n]) for n in done)
             with (
-                Progress(folder.name, _photos(items), done=before, unit=recipe.unit) as progress,
+                _progress(folder.name, items, [blocks[n] for n in done], recipe, options) as progress,
                 closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
             ):
                 for n, block in made:
@@ -147,30 +164,40 @@ def build_store(
     return StoreSummary(str(folder), len(names), kept, skipped, time.monotonic() - start, left_out_pairs)
 
 
+def _progress(
+    label: str, items: Sequence[Item], done: Sequence[Sequence[Item]], recipe: Recipe, options: BuildOptions
+) -> AbstractContextManager[Advances | None]:
+    if options.progress is None:
+        return nullcontext()
+    before = sum(_photos(block) for block in done)
+    return options.progress(label, _photos(items), done=before, unit=recipe.unit)
+
+
 def _make_blocks(
     folder: Path,
     blocks: Sequence[Sequence[Item]],
     done: set[int],
     recipe: Recipe,
     options: BuildOptions,
-    progress: Progress,
+    progress: Advances | None,
 ) -> Generator[tuple[int, resume.Block], None, None]:
     """Make the blocks that are not done, in order, and write their shards."""
     todo = [n for n in range(len(blocks)) if n not in done]
-    length = max(1, _CHUNK // recipe.pairs_an_item)
+    length = max(1, _CHUNK // recipe.pairs_per_item)
     chunks = [(n, blocks[n][i : i + length]) for n in todo for i in range(0, len(blocks[n]), length)]
     parts: list[Made] = []
-    seen = 0
+    n_made = 0
     with closing(make_chunks(recipe, [c for _, c in chunks], options.dtype, options.workers)) as results:
         for (n, chunk), made in zip(chunks, results, strict=True):
             if options.strict:
                 _refuse(made.skipped)
             parts.append(made)
-            seen += len(chunk)
-            progress.advance(_photos(chunk))
-            if seen == len(blocks[n]):
+            n_made += len(chunk)
+            if progress is not None:
+                progress.advance(_photos(chunk))
+            if n_made == len(blocks[n]):
                 yield n, _write_block(folder, n, parts)
-                parts, seen = [], 0
+                parts, n_made = [], 0
 
 
 def _write_block(folder: Path, number: int, parts: Sequence[Made]) -> resume.Block:
@@ -192,7 +219,7 @@ def _counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
 
 
 def _photos(items: Sequence[Item]) -> int:
-    """How many photos, whatever the number of views."""
+    """Number of photos, whatever the number of views."""
     return sum(not item.view for item in items)
 
 

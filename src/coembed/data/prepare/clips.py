@@ -14,8 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from coembed.data.prepare.photos import LARGEST_CROP, SMALLEST_CROP, PhotoRecipe, TaskRecipe, seen_in
-from coembed.data.prepare.workers import Item, Pair
+from coembed.data.names import MAX_CROP, MIN_CROP, frame_name, view_name
+from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, view_of
+from coembed.data.prepare.workers import Pair
+from coembed.data.sources.items import Item
 from coembed.data.sources.video import Video, open_video, read_frames
 from coembed.errors import PhotoError
 from coembed.imaging.flow import estimate as flow
@@ -24,10 +26,10 @@ from coembed.imaging.resize import area_average
 from coembed.tasks.motion import Motion
 from coembed.tasks.task import get_task
 
-LONGEST_SIDE = 160
-TOLERANCE = 0.01  # of the frame's longer side, that a trusted point may miss its start by
-LIKENESS = 0.15  # of white: a trusted point may differ so much in grey after the second
-_ENOUGH = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
+DEFAULT_LONGER_SIDE = 160
+MAX_RETURN_ERROR = 0.01  # of the frame's longer side, that a trusted point may miss its start by
+MAX_GREY_CHANGE = 0.15  # of white: a trusted point may differ so much in grey after the second
+_MIN_TRUSTED = 0.05  # of a cell's area: less trusted flow than that is no mean of the cell
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class ClipRecipe(TaskRecipe):
     samples: int = 8
     via: Via = "auto"
     min_valid: float = 0.5
-    longest_side: int = LONGEST_SIDE
+    longest_side: int = DEFAULT_LONGER_SIDE
     views: int = 1
     fps: float | None = None
 
     @property
-    def pairs_an_item(self) -> int:
+    def pairs_per_item(self) -> int:
         """Samples times views."""
         return self.samples * self.views
 
@@ -64,7 +66,7 @@ class ClipRecipe(TaskRecipe):
         return "clips"
 
     def options(self) -> dict[str, Any]:
-        """What else decides the numbers."""
+        """Further options that decide the numbers."""
         options: dict[str, Any] = {
             "samples": self.samples,
             "longest_side": self.longest_side,
@@ -72,10 +74,10 @@ class ClipRecipe(TaskRecipe):
         }
         if self._moves:
             via = f"auto, {HOPS} hops" if self.via == "auto" else self.via
-            options |= {"via": via, "min_valid": self.min_valid, "tolerance": TOLERANCE}
-            options["likeness"] = LIKENESS
+            options |= {"via": via, "min_valid": self.min_valid, "tolerance": MAX_RETURN_ERROR}
+            options["likeness"] = MAX_GREY_CHANGE
         if self.views > 1:
-            options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
+            options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
         return options
 
     def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
@@ -87,22 +89,22 @@ class ClipRecipe(TaskRecipe):
         """
         pairs, unreliable = [], 0
         for k, frames, seconds in self._sampled(item.paths[0]):
-            name = f"{item.name}@{k}"
+            name = frame_name(item.name, k)
             if not self._moves:
                 pairs += self._photo_pairs(name, frames[0])
                 continue
             motion, valid = flow_over(frames, seconds, self.via)
             rgb = frames[0].astype(np.float32) / np.float32(255)
             for v in range(self.views):
-                view = f"{name}#{v}" if v else name
-                part = seen_in(view, v, valid)
+                view = view_name(name, v)
+                part = view_of(view, v, valid)
                 if part.mean() < self.min_valid:
                     unreliable += 1
                     continue
-                condition = area_average(seen_in(view, v, rgb), self.size)
+                condition = area_average(view_of(view, v, rgb), self.size)
                 # Of a smaller frame the same motion is a larger share.
                 share = np.array([valid.shape[1] / part.shape[1], valid.shape[0] / part.shape[0]], np.float32)
-                pairs.append(Pair(view, condition, cells_of(seen_in(view, v, motion) * share, part, self.size)))
+                pairs.append(Pair(view, condition, cells_of(view_of(view, v, motion) * share, part, self.size)))
         return pairs, {"unreliable motion": unreliable} if unreliable else {}
 
     @property
@@ -114,8 +116,8 @@ class ClipRecipe(TaskRecipe):
         layers = recipe.split(name, frame.astype(np.float32) / np.float32(255))
         pairs = []
         for v in range(self.views):
-            view = f"{name}#{v}" if v else name
-            condition, field = (seen_in(view, v, layer) for layer in layers)
+            view = view_name(name, v)
+            condition, field = (view_of(view, v, layer) for layer in layers)
             pairs.append(Pair(view, *recipe.average(view, condition, field)))
         return pairs
 
@@ -148,7 +150,7 @@ class ClipRecipe(TaskRecipe):
 
 
 def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.ndarray, np.ndarray]:
-    """What moves from the first of these frames to the last, as in a second, and where that can be trusted.
+    """Motion from the first of these frames to the last, as in a second, and where it can be trusted.
 
     Args:
         frames: those that ``frames_wanted`` names, (h, w, 3) uint8.
@@ -160,8 +162,8 @@ def flow_over(frames: list[np.ndarray], seconds: float, via: Via) -> tuple[np.nd
     """
     there, back = there_and_back(frames, via)
     h, w = there.shape[:2]
-    valid = flow.validity(there, back, absolute=(TOLERANCE * max(h, w)) ** 2)
-    valid &= flow.looks_alike(frames[0], frames[-1], there, tolerance=LIKENESS)
+    valid = flow.validity(there, back, absolute=(MAX_RETURN_ERROR * max(h, w)) ** 2)
+    valid &= flow.looks_alike(frames[0], frames[-1], there, tolerance=MAX_GREY_CHANGE)
     return there / np.array([w * seconds, h * seconds], np.float32), valid
 
 
@@ -178,7 +180,7 @@ def cells_of(motion: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> np
     """
     weight = area_average(valid.astype(np.float32), size)
     total = area_average(np.where(valid[..., None], motion, 0), size)
-    known = weight >= min(_ENOUGH, float(weight.max()))
+    known = weight >= min(_MIN_TRUSTED, float(weight.max()))
     cells = np.where(known[..., None], total / np.maximum(weight, 1e-6)[..., None], 0).astype(np.float32)
     return np.clip(fill(cells, known), Motion.field.low, Motion.field.high)
 

@@ -10,7 +10,6 @@ computed (which is what a reduced JPEG decode does) lowers it. Measured on 120 C
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,48 +18,28 @@ from typing import Any
 
 import numpy as np
 
-from coembed.data.prepare.workers import Item, OnePairAnItem
+from coembed.data.names import MAX_CROP, MIN_CROP, crop_of, view_name, whole_of
+from coembed.data.prepare.workers import OnePairPerItem
+from coembed.data.sources.items import Item
 from coembed.data.store.index import PairIndex
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
 from coembed.tasks.task import Layer, get_task, settings_of, split_layers, working_size_of
 
-SMALLEST_CROP, LARGEST_CROP = 0.7, 0.95  # of a photo's sides
-
 
 def views_of(items: Sequence[Item], views: int) -> list[Item]:
     """Every item, followed by ``views - 1`` crops of it named ``photo.jpg#1``, ``photo.jpg#2``, ..."""
-    return [item if v == 0 else Item(f"{item.name}#{v}", item.paths, v) for item in items for v in range(views)]
+    return [Item(view_name(item.name, v), item.paths, v) for item in items for v in range(views)]
 
 
-def crop_of(name: str, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Which rows and columns of a photo of ``shape`` the view ``name`` shows: a matter of its name alone.
-
-    Both sides are the same random share of the photo's, from 0.7 to 0.95, anywhere in it. The layers
-    are computed on the whole photo first. A crop that is smaller than the cells it fills repeats pixels.
-
-    >>> crop_of("a.jpg#1", (100, 200)) == crop_of("a.jpg#1", (100, 200))
-    True
-    """
-    digest = hashlib.sha256(name.encode()).digest()
-    share, down, across = (int.from_bytes(digest[i : i + 6], "big") / 2**48 for i in (0, 6, 12))
-    share = SMALLEST_CROP + (LARGEST_CROP - SMALLEST_CROP) * share
-    slices = []
-    for side, place in zip(shape, (down, across), strict=True):
-        length = max(1, round(side * share))
-        start = round((side - length) * place)
-        slices.append(slice(start, start + length))
-    return slices[0], slices[1]
-
-
-def seen_in(name: str, view: int, layer: np.ndarray) -> np.ndarray:
+def view_of(name: str, view: int, layer: np.ndarray) -> np.ndarray:
     """The part of a layer (h, w, ...) that a view shows, contiguous; all of it for view 0."""
     return np.ascontiguousarray(layer[crop_of(name, layer.shape[:2])]) if view else layer
 
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """What recipes that split by a task have in common.
+    """Common part of the recipes that split by a task.
 
     Args:
         task: a registered name, or ``"module:Class"``.
@@ -86,7 +65,7 @@ class TaskRecipe:
 
 
 @dataclass(frozen=True)
-class PhotoRecipe(OnePairAnItem, TaskRecipe):
+class PhotoRecipe(OnePairPerItem, TaskRecipe):
     """Condition and field of one photo at ``size``, by a task.
 
     Args:
@@ -102,11 +81,11 @@ class PhotoRecipe(OnePairAnItem, TaskRecipe):
     working_size: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """What else decides the numbers."""
+        """Further options that decide the numbers."""
         task = get_task(self.task)
         options: dict[str, Any] = {"max_pixels": self.max_pixels}
         if self.views > 1:
-            options |= {"views": self.views, "crops": [SMALLEST_CROP, LARGEST_CROP]}
+            options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
         working_size = self.working_size or working_size_of(task)
         if working_size is not None:
             options["working_size"] = working_size
@@ -123,8 +102,8 @@ class PhotoRecipe(OnePairAnItem, TaskRecipe):
         """
         if not item.view:
             _last_layers.cache_clear()  # the file may have changed since an earlier run in this process
-        condition, field = _last_layers(self, item.paths[0], item.name.removesuffix(f"#{item.view}"))
-        condition, field = (seen_in(item.name, item.view, layer) for layer in (condition, field))
+        condition, field = _last_layers(self, item.paths[0], whole_of(item.name))
+        condition, field = (view_of(item.name, item.view, layer) for layer in (condition, field))
         return self.average(item.name, condition, field)
 
     def layers(self, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is known of a store whose preparation was stopped: the options, the blocks done, who is at work."""
+"""Notes on a store whose preparation was stopped: the options, the blocks done, who is at work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
-from coembed.data.prepare.workers import Item, Recipe
+from coembed.data.prepare.workers import Recipe
+from coembed.data.sources.items import Item
 from coembed.data.store.index import INDEX, VERSION, Dtype, ShardEntry, Skipped, file_sha256, read_index
 from coembed.errors import ConfigError, DataError
 from coembed.serialization import from_dict, read_json, to_dict, write_json
@@ -52,7 +53,7 @@ def claimed(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def options_of(items: Sequence[Item], recipe: Recipe, dtype: Dtype, rows: int) -> dict[str, Any]:
+def options_of(items: Sequence[Item], recipe: Recipe, dtype: Dtype, block_items: int) -> dict[str, Any]:
     """All that decides the bytes, as JSON values: options, and a digest of the items' names and file sizes."""
     digest = hashlib.sha256()
     for item in items:
@@ -63,7 +64,7 @@ def options_of(items: Sequence[Item], recipe: Recipe, dtype: Dtype, rows: int) -
         "task": recipe.task,
         "size": list(recipe.size),
         "dtype": dtype,
-        "rows_a_shard": rows,
+        "rows_a_shard": block_items,  # the name in indices that were written before
         **recipe.options(),
         "items": len(items),
         "items_sha256": digest.hexdigest(),
@@ -133,7 +134,7 @@ def _is_whole(path: Path, shard: ShardEntry) -> bool:
 
 
 def begin(folder: Path, options: dict[str, Any], done: dict[int, Block]) -> None:
-    """Make the folder ready: notes the options and what is done, remove leftovers and the old index."""
+    """Make the folder ready: note the options and what is done, remove leftovers and the old index."""
     # What a killed run left of a file that it was writing.
     for leftover in [*folder.glob(".shard-*"), *folder.glob(f".{INDEX}.*")]:
         leftover.unlink()

@@ -11,24 +11,15 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from coembed.data.sources.items import Item
 from coembed.data.store.index import Dtype, PairIndex, Skipped, as_stored
 from coembed.errors import DataError, PhotoError
 from coembed.tasks.task import Layer
-
-
-@dataclass(frozen=True)
-class Item:
-    """What gives one pair: its name in the index, its files, which view of them (0: the whole)."""
-
-    name: str
-    paths: tuple[str, ...]
-    view: int = 0
 
 
 class Pair(NamedTuple):
@@ -54,12 +45,12 @@ class Recipe(Protocol):
 
     @property
     def condition(self) -> Layer:
-        """What is given."""
+        """The layer that is given."""
         ...
 
     @property
     def field(self) -> Layer:
-        """What is generated."""
+        """The layer that is generated."""
         ...
 
     def options(self) -> dict[str, Any]:
@@ -67,7 +58,7 @@ class Recipe(Protocol):
         ...
 
     @property
-    def pairs_an_item(self) -> int:
+    def pairs_per_item(self) -> int:
         """At most so many."""
         ...
 
@@ -90,11 +81,11 @@ class Recipe(Protocol):
         ...
 
 
-class OnePairAnItem:
-    """What the recipes of photos have in common: an item, which may be a view of a photo, gives one pair."""
+class OnePairPerItem:
+    """Common part of the recipes of photos: an item, which may be a view of a photo, gives one pair."""
 
     @property
-    def pairs_an_item(self) -> int:
+    def pairs_per_item(self) -> int:
         """One."""
         return 1
 
@@ -132,7 +123,7 @@ class Made(NamedTuple):
 def make_chunks(
     recipe: Recipe, chunks: Sequence[Sequence[Item]], dtype: Dtype, workers: int
 ) -> Generator[Made, None, None]:
-    """What ``make_chunk`` gives for each chunk, in order; a bounded number are under way at once."""
+    """Results of ``make_chunk`` for each chunk, in order; a bounded number are under way at once."""
     if workers == 1 or len(chunks) <= 1:
         with _one_thread():
             for chunk in chunks:
@@ -159,7 +150,7 @@ def make_chunks(
 
 
 def _start_worker() -> None:
-    """One thread a worker; Ctrl-C is the parent's to handle; a worker whose parent was killed ends."""
+    """One thread per worker; Ctrl-C is the parent's to handle; a worker whose parent was killed ends."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,1 +1,1 @@
-"""Embedding guidance (paper sec. 4.1): what makes two photos similar, and codes that heed it in training."""
+"""Similarity of pairs (paper sec. 4.1, 6.1): their features and an embedding, to which guidance draws codes."""

@@ -15,7 +15,7 @@ import numpy as np
 from coembed.errors import DataError
 
 _READ = 1 << 20  # characters at a time
-_LONGEST = 64 << 20  # characters of one entry: beyond that the file is damaged, not large
+_MAX_ENTRY = 64 << 20  # characters of one entry: beyond that the file is damaged, not large
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ def read_annotations(path: Path | str) -> Annotations:
     path = Path(path)
     names: dict[int, str] = {}
     photos: dict[int, tuple[str, int, int]] = {}
-    seen: set[str] = set()
-    whose, kind, numbers, crowds = array("q"), array("q"), array("d"), array("b")
+    found: set[str] = set()
+    owners, categories, numbers, crowds = array("q"), array("q"), array("d"), array("b")
     with _open(path) as file:
         for part, place, entry in _entries(path, file):
-            seen.add(part)
+            found.add(part)
             if place is None:
                 continue
             where = f"{path}: {part}[{place}]"
@@ -80,23 +80,31 @@ def read_annotations(path: Path | str) -> Annotations:
                     )
                 photos[number] = (_text(entry, "file_name", where), width, height)
             else:
-                whose.append(_whole(entry, "image_id", where))
-                kind.append(_whole(entry, "category_id", where))
+                owners.append(_whole(entry, "image_id", where))
+                categories.append(_whole(entry, "category_id", where))
                 numbers.extend(_box(entry, where))
                 crowds.append(bool(entry.get("iscrowd", 0)))
     for part in ("images", "annotations", "categories"):
-        if part not in seen:
+        if part not in found:
             raise DataError(f"{path}: has no list {part!r}, expected images, annotations and categories")
-    return _assemble(path, names, photos, whose, kind, numbers, crowds)
+    return _assemble(path, names, photos, owners, categories, numbers, crowds)
 
 
-def _assemble(path, names, photos, whose, kind, numbers, crowds) -> Annotations:
+def _assemble(
+    path: Path,
+    names: dict[int, str],
+    photos: dict[int, tuple[str, int, int]],
+    owners: array,
+    categories: array,
+    numbers: array,
+    crowds: array,
+) -> Annotations:
     by_file = {name: i for i, (name, _, _) in enumerate(photos.values())}
     if len(by_file) != len(photos):
         twice = next(n for i, (n, _, _) in enumerate(photos.values()) if by_file[n] != i)
         raise DataError(f"{path}: images: the file_name {twice!r} is there more than once")
-    owner = _places(path, "image_id", whose, list(photos))
-    category = _places(path, "category_id", kind, sorted(names))
+    owner = _places(path, "image_id", owners, list(photos))
+    category = _places(path, "category_id", categories, sorted(names))
     order = np.argsort(owner, kind="stable")
     table = np.frombuffer(numbers, dtype=np.float64).reshape(-1, 5)[order]
     return Annotations(
@@ -204,7 +212,7 @@ class _Text:
                     self._at = end
                     return value
             except json.JSONDecodeError as error:
-                if len(self._buffer) - self._at > _LONGEST or not self._more(step):
+                if len(self._buffer) - self._at > _MAX_ENTRY or not self._more(step):
                     self._at = min(error.pos, len(self._buffer))
                     raise self._error(error.msg) from None
             except RecursionError:

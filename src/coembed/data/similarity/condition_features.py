@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coembed.data.similarity.features import Block, Scaling, action_block, groups_of, pixel_block
-from coembed.data.similarity.files import read_features
+from coembed.data.names import clip_of
+from coembed.data.pairs import evenly_spaced
+from coembed.data.similarity.features import Block, Scaling, pixel_block
+from coembed.data.similarity.files import known_blocks
 from coembed.numerics.lpp.lpp import LocalityPreservingProjection
 
 if TYPE_CHECKING:
     from coembed.data.store.store import PairStore
 
-_COMPONENTS, _FITTED, _CHUNK = 32, 3_000, 4096
+_COMPONENTS, _MAX_FITTED, _CHUNK = 32, 3_000, 4096
 
 
 def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tensor:
@@ -36,9 +38,7 @@ def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tenso
         DataError: damaged features beside the store, or pairs that are all the same.
     """
     names = store.names
-    known = read_features(store.folder, names) if store.folder is not None else {}
-    if "label" not in known and (actions := action_block(names)) is not None:
-        known = {"label": actions}
+    known = known_blocks(store)
     rows = np.arange(len(store)) if rows is None else rows
     count = len(rows)
 
@@ -46,13 +46,13 @@ def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tenso
         pixels = pixel_block(lambda part: store.condition(rows[part].tolist()), len(rows))
         return {**{name: block.rows(rows) for name, block in known.items()}, "pixels": pixels}
 
-    fitted = rows[np.arange(min(count, _FITTED)) * count // min(count, _FITTED)]
+    fitted = rows[evenly_spaced(count, _MAX_FITTED).numpy()]
     blocks = features(fitted)
     scaling = Scaling.of(blocks, {})
     projection = LocalityPreservingProjection(_COMPONENTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fewer dimensions than wanted are as good
-        projection.fit(scaling.join(blocks), groups=groups_of([names[i] for i in fitted]))
+        projection.fit(scaling.join(blocks), groups=[clip_of(names[i]) for i in fitted])
     parts = [
         projection.transform(scaling.join(features(rows[start : start + _CHUNK])))
         for start in range(0, count, _CHUNK)

@@ -1,18 +1,21 @@
-"""Where the codes of every pair are drawn to: an embedding by locality preserving projection, aligned."""
+"""Targets of every pair's codes: an embedding by locality preserving projection, both sides aligned.
+
+The condition's and the field's embedding each have axes of an arbitrary order and sign. A tie draws both codes
+to each other; guided to axes that disagree, they would be drawn apart again.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from coembed.data.similarity.align import agreement, canonical, procrustes
+from coembed.data.similarity.config import SimilarityConfig
 from coembed.data.similarity.features import Block, Scaling
 from coembed.errors import DataError
 from coembed.numerics.lpp.lpp import LocalityPreservingProjection
-from coembed.training.guidance_config import GuidanceConfig
 
 _FIELD = "field_pixels"
 
@@ -35,8 +38,8 @@ class Targets:
 def make_targets(
     blocks: Mapping[str, Block],
     mirrored: Mapping[str, Block] | None,
-    config: GuidanceConfig,
-    groups: np.ndarray | None = None,
+    config: SimilarityConfig,
+    groups: Sequence[str] | None = None,
 ) -> Targets:
     """Embed pairs by their features.
 
@@ -47,7 +50,7 @@ def make_targets(
         blocks: a row per pair: any of label, layout, pixels, field_pixels, own.
         mirrored: the same of every pair in a mirror, or None.
         config: the options.
-        groups: near duplicates, which shall not be neighbours (see ``features.groups_of``).
+        groups: pairs of one name here are near duplicates, and shall not be neighbours (see ``names.clip_of``).
 
     Raises:
         DataError: no block with a weight above 0, or features that are the same for all pairs.
@@ -79,7 +82,14 @@ def make_targets(
     return Targets(condition, field, agreement(condition[0], field[0]))
 
 
-def _embed(blocks, mirrored, used, weights, config: GuidanceConfig, groups) -> np.ndarray:
+def _embed(
+    blocks: Mapping[str, Block],
+    mirrored: Mapping[str, Block] | None,
+    used: Sequence[str],
+    weights: Mapping[str, float],
+    config: SimilarityConfig,
+    groups: Sequence[str] | None,
+) -> np.ndarray:
     """(1 or 2, n, k) targets from these blocks: mean 0 and deviation 1 over the pairs as they are."""
     chosen = {name: blocks[name] for name in used}
     scaling = Scaling.of(chosen, weights)
@@ -87,9 +97,8 @@ def _embed(blocks, mirrored, used, weights, config: GuidanceConfig, groups) -> n
     lpp = LocalityPreservingProjection(config.components, n_neighbors=config.neighbors)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # fewer dimensions than wanted are as good: labels alone
+            # Fewer dimensions than wanted are as good: labels alone.
+            warnings.simplefilter("ignore", UserWarning)
             plain = lpp.fit(features, groups=groups).transform(features)
     except DataError as error:
         raise DataError(f"guidance: features {', '.join(used)}: {error}") from None
@@ -100,3 +109,42 @@ def _embed(blocks, mirrored, used, weights, config: GuidanceConfig, groups) -> n
     mean, deviation = plain.mean(0), plain.std(0)
     table = (np.stack(sides) - mean) / np.where(deviation > 0, deviation, 1)
     return table.clip(-config.clip, config.clip).astype(np.float32)
+
+
+def procrustes(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The rotation (k, k), orthogonal, for which ``other @ rotation`` is nearest to the reference.
+
+    Args:
+        reference: (n, k).
+        other: (n, k).
+    """
+    left, _, right = np.linalg.svd(other.T.astype(np.float64) @ reference)
+    return left @ right
+
+
+def canonical(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Maps of both to canonical coordinates: white each, and correlated in pairs only.
+
+    Args:
+        a: (n, k), columns of mean 0.
+        b: (n, m), the same.
+
+    Returns:
+        (k, r), (m, r) and the correlations (r,), falling, r = min(k, m) or less where columns depend.
+    """
+    white_a, white_b = _whitening(a), _whitening(b)
+    left, correlations, right = np.linalg.svd((a @ white_a).T @ (b @ white_b) / len(a), full_matrices=False)
+    return white_a @ left, white_b @ right.T, np.clip(correlations, 0.0, 1.0)
+
+
+def agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The correlation of each column with its partner, (k,); 0 for a constant one."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    lengths = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    return (a * b).sum(0) / np.where(lengths > 0, lengths, np.inf)
+
+
+def _whitening(x: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(x.T.astype(np.float64) @ x / len(x))
+    kept = values > 1e-9 * values[-1]
+    return vectors[:, kept] / np.sqrt(values[kept])

@@ -1,13 +1,12 @@
-"""What makes two photos similar: blocks of numbers per photo (paper sec. 4.1).
+"""Features that make two photos similar: blocks of numbers per photo (paper sec. 4.1).
 
 ``label``: how much of each category there is, summing to 1. ``layout``: the share of each of 5 x 5 cells that
 the boxes of a category cover. ``pixels``: condition and field themselves, small. ``own``: a user's own numbers.
-``feature_files`` keeps label and layout beside a store's shards; pixels are taken from the pairs.
+``files`` keeps label and layout beside a store's shards; pixels are taken from the pairs.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from coembed.data.prepare.photos import crop_of
+from coembed.data.names import action_of, crop_of, is_whole, whole_of
 from coembed.data.similarity.annotations import Annotations
 from coembed.data.similarity.layout import coverage
 from coembed.errors import ConfigError, DataError
@@ -26,12 +25,11 @@ WEIGHTS = {"label": 2.0, "layout": 2.0, "pixels": 1.0, "own": 1.0}
 
 Matrix = Any
 """(n, d) float32, a numpy array or a ``csr_array``; scipy does not say enough of these for a union."""
-_CLIP = re.compile(r"(?:.*/)?v_(?P<action>.+)_g(?P<group>\d+)_c(?P<clip>\d+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One kind of feature: (n, d) float32, dense or sparse, and what its columns are called, if anything."""
+    """One kind of feature: (n, d) float32, dense or sparse, and the names of its columns, if any."""
 
     values: Matrix
     columns: tuple[str, ...] = ()
@@ -58,7 +56,7 @@ def annotation_blocks(
     Args:
         annotations: see ``read_annotations``.
         names: pair names, as a store has them.
-        grid: cells a side of the layout.
+        grid: cells per side of the layout.
         label: objects count by their ``area`` or one each.
         crowds: whether boxes of crowds count.
 
@@ -69,7 +67,7 @@ def annotation_blocks(
     labels, layouts = _Sparse(categories), _Sparse(categories * grid * grid)
     known = 0
     for name in names:
-        number = annotations.photos.get(_photo_of(name))
+        number = annotations.photos.get(whole_of(name))
         if number is None:
             labels.add([], [])
             layouts.add([], [])
@@ -95,26 +93,15 @@ def annotation_blocks(
 
 def action_block(names: Sequence[str]) -> Block | None:
     """The action of clips named as UCF101's (``v_Dive_g01_c02.avi@3``), one column each; None for others."""
-    found = [_CLIP.match(name) for name in names]
-    if not found or not all(found):
+    found = [action for action in map(action_of, names) if action is not None]
+    if not found or len(found) < len(names):
         return None
-    actions, codes = np.unique([m["action"] for m in found if m], return_inverse=True)
+    actions, codes = np.unique(found, return_inverse=True)
     count = len(names)
     ones = np.ones(count, dtype=np.float32)
     return Block(
         smaller(sparse.csr_array((ones, codes, np.arange(count + 1)), shape=(count, len(actions)))),
         tuple(actions.tolist()),
-    )
-
-
-def groups_of(names: Sequence[str]) -> np.ndarray:
-    """One number per pair, equal for crops of a photo and for samples of a clip, which are near duplicates.
-
-    >>> groups_of(["a.jpg", "a.jpg#1", "b.jpg", "v_Dive_g01_c02.avi@0", "v_Dive_g01_c02.avi@3#1"]).tolist()
-    [0, 0, 1, 2, 2]
-    """
-    return np.unique([re.sub(r"(@\d+)?(#\d+)?$", "", name) for name in names], return_inverse=True)[1].reshape(
-        -1
     )
 
 
@@ -153,8 +140,8 @@ def own_block(path: Path | str, count: int) -> Block:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not an array of numbers ({error})") from None
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "buif":
-        seen = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise DataError(f"{path}: got {seen}, expected real numbers (n, d)")
+        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
+        raise DataError(f"{path}: got {found}, expected real numbers (n, d)")
     if len(values) != count:
         raise DataError(f"{path}: has {len(values)} rows, expected one per pair: {count}")
     values = values.astype(np.float32)
@@ -166,7 +153,7 @@ def own_block(path: Path | str, count: int) -> Block:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What each block is multiplied by: its weight over the root of its total variance."""
+    """Factor of each block: its weight over the root of its total variance."""
 
     factors: dict[str, float]
 
@@ -245,15 +232,11 @@ class _Sparse:
 
 
 def smaller(values: Matrix) -> Matrix:
-    """Sparse where that takes less memory (4 bytes a value and 4 a column number), else dense."""
+    """Sparse where that takes less memory (4 bytes per value and 4 per column number), else dense."""
     filled = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
     if 2 * filled + values.shape[0] < values.shape[0] * values.shape[1]:
         return sparse.csr_array(values)
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
-
-
-def _photo_of(name: str) -> str:
-    return re.sub(r"#\d+$", "", name)
 
 
 def _in_view(boxes: np.ndarray, size: np.ndarray, name: str) -> np.ndarray:
@@ -261,7 +244,7 @@ def _in_view(boxes: np.ndarray, size: np.ndarray, name: str) -> np.ndarray:
     width, height = (int(s) for s in size)
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
     left, top, right, bottom = 0, 0, width, height
-    if _photo_of(name) != name:
+    if not is_whole(name):
         rows, columns = crop_of(name, (height, width))
         left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
     origin = np.array([left, top, left, top])

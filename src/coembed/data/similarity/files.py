@@ -12,8 +12,18 @@ import safetensors
 import safetensors.numpy
 from scipy import sparse
 
-from coembed.data.similarity.features import Block, Matrix, smaller
-from coembed.data.store.index import file_sha256
+from coembed.data.similarity.annotations import read_annotations
+from coembed.data.similarity.features import (
+    Block,
+    Matrix,
+    action_block,
+    annotation_blocks,
+    own_block,
+    pixel_block,
+    smaller,
+)
+from coembed.data.store.index import file_sha256, read_index
+from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError
 from coembed.serialization import read_json, write_bytes, write_json
 
@@ -90,6 +100,60 @@ def read_features(folder: Path | str, names: Sequence[str]) -> dict[str, Block]:
         return blocks
     except (ConfigError, OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: damaged ({error}); prepare the pairs again") from None
+
+
+def annotate(store: Path | str, annotations: Path | str) -> None:
+    """Write label and layout of every pair beside the shards; a crop's layout is its own.
+
+    Args:
+        store: folder of one store, with its ``index.json``.
+        annotations: MS-COCO's ``instances_*.json``.
+
+    Raises:
+        DataError: no store, or annotations that are wrong or name none of its photos.
+    """
+    names = read_index(store).names
+    source = Path(annotations)
+    write_features(store, annotation_blocks(read_annotations(source), names), names, source)
+
+
+def known_blocks(store: PairStore) -> dict[str, Block]:
+    """Label and layout of a store's pairs, where they are known; clips of UCF101 have their action as label.
+
+    Raises:
+        DataError: a damaged file.
+    """
+    blocks = read_features(store.folder, store.names) if store.folder is not None else {}
+    if "label" not in blocks and (actions := action_block(store.names)) is not None:
+        blocks = {"label": actions, **blocks}
+    return blocks
+
+
+def store_blocks(
+    store: PairStore, wanted: tuple[str, ...] = ("label", "layout", "pixels"), own: str | None = None
+) -> dict[str, Block]:
+    """The blocks of a store that are wanted and there; see ``known_blocks``.
+
+    Args:
+        store: pairs on disk or in memory.
+        wanted: of label, layout and pixels (condition and field); those that are missing are left out.
+        own: a user's ``.npy`` file, a row per pair.
+
+    Raises:
+        DataError: a damaged file, or not one block is there.
+    """
+    blocks = {name: block for name, block in known_blocks(store).items() if name in wanted}
+    if "pixels" in wanted:
+        blocks["pixels"] = pixel_block(store.condition, len(store))
+        blocks["field_pixels"] = pixel_block(store.field, len(store))
+    if own is not None:
+        blocks["own"] = own_block(own, len(store))
+    if not blocks:
+        raise DataError(
+            f"{store.folder or store}: has none of the features {', '.join(wanted)}: there is no {HEADER}, "
+            "which `coembed prepare coco` writes where it finds annotations/"
+        )
+    return blocks
 
 
 def _digest(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is where in a photo: the share of every cell of a grid that the boxes of a category cover together."""
+"""Layout of a photo: the share of every cell of a grid that the boxes of a category cover together."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def _overlap(low: float, high: float, grid: int) -> np.ndarray:
 
 
 def _share_of(centres: np.ndarray, lengths: np.ndarray, grid: int) -> np.ndarray:
-    """(grid, pieces): how much of a cell each piece is."""
+    """(grid, pieces): the share of a cell that each piece is."""
     cells = np.minimum((centres * grid).astype(int), grid - 1)
     return (cells == np.arange(grid)[:, None]) * lengths * grid

@@ -1,1 +1,1 @@
-"""Where photos, clips and a user's own files come from."""
+"""Sources of photos, clips and a user's own files."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from coembed.data.sources.folder import Found, describe, find_files
+from coembed.data.sources.folder import describe, find_files
+from coembed.data.sources.items import Found
 from coembed.errors import DataError
 
 _YEARS = ("2014", "2017")

@@ -1,23 +1,14 @@
-"""Photos in a folder: found recursively, in an order that is the same anywhere, parted into train and val."""
+"""Photos in a folder: found recursively, in an order that is the same anywhere, split into train and val."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from coembed.data.prepare.workers import Item
+from coembed.data.sources.items import Found, Item
 from coembed.data.store.index import Skipped
 from coembed.errors import ConfigError, DataError
-
-
-class Found(NamedTuple):
-    """Items in order, and files left out with the reason."""
-
-    items: list[Item]
-    left_out: list[Skipped]
 
 
 def find_files(root: Path | str, suffixes: frozenset[str]) -> Found:
@@ -65,11 +56,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def part(items: Sequence[Item], val_fraction: float) -> tuple[list[Item], list[Item]]:
-    """Part items into train and val by a hash of their names: no order, clock or random state has a say.
+def split(found: Found, val_fraction: float) -> dict[str, Found]:
+    """Items as ``train`` and, unless empty, ``val``, by a hash of their names alone.
 
     Args:
-        items: in order; both parts keep it.
+        found: items in order, which both sides keep; what was left out is listed with ``train``.
         val_fraction: in [0, 1); the nearest whole number of items; unless it is 0, at least 1 and at most all
             but 1.
 
@@ -78,16 +69,18 @@ def part(items: Sequence[Item], val_fraction: float) -> tuple[list[Item], list[I
     """
     if not 0 <= val_fraction < 1:
         raise ConfigError(f"val_fraction is {val_fraction}, expected at least 0 and below 1")
+    items = found.items
     count = round(len(items) * val_fraction)
     if val_fraction > 0:
         count = min(max(count, 1), len(items) - 1)
     ranked = sorted(range(len(items)), key=lambda i: (hashlib.sha256(items[i].name.encode()).digest(), i))
     val = set(ranked[: max(count, 0)])
-    return [x for i, x in enumerate(items) if i not in val], [x for i, x in enumerate(items) if i in val]
+    sides = {"train": Found([x for i, x in enumerate(items) if i not in val], found.left_out)}
+    return sides | ({"val": Found([x for i, x in enumerate(items) if i in val], [])} if val else {})
 
 
-def parted_files(root: Path, suffixes: frozenset[str], kind: str, val_fraction: float) -> dict[str, Found]:
-    """The files below a folder as ``train`` and, unless empty, ``val``; see ``find_files`` and ``part``.
+def split_files(root: Path, suffixes: frozenset[str], kind: str, val_fraction: float) -> dict[str, Found]:
+    """The files below a folder in their splits; see ``find_files`` and ``split``.
 
     Raises:
         ConfigError: a fraction outside [0, 1).
@@ -96,12 +89,11 @@ def parted_files(root: Path, suffixes: frozenset[str], kind: str, val_fraction: 
     found = find_files(root, suffixes)
     if not found.items:
         raise DataError(f"{root}: holds no {kind}; it holds {describe(root)}")
-    train, val = part(found.items, val_fraction)
-    return {"train": Found(train, found.left_out)} | ({"val": Found(val, [])} if val else {})
+    return split(found, val_fraction)
 
 
 def describe(folder: Path | str) -> str:
-    """What lies in a folder, in a few words, for messages."""
+    """Entries of a folder, in a few words, for messages."""
     entries = sorted(printable(p.name) + ("/" if p.is_dir() else "") for p in Path(folder).iterdir())
     more = f" and {len(entries) - 6} more" if len(entries) > 6 else ""
     return (", ".join(entries[:6]) + more) or "nothing"

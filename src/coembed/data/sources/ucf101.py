@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from coembed.data.prepare.workers import Item
-from coembed.data.sources.folder import Found, describe, printable
+from coembed.data.sources.folder import describe, printable
+from coembed.data.sources.items import Found, Item
 from coembed.data.store.index import Skipped
 from coembed.errors import ConfigError, DataError
 

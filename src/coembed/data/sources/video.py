@@ -23,7 +23,7 @@ _FFMPEG = "protocol_whitelist;file"
 
 @dataclass(frozen=True)
 class Video:
-    """What a file says of itself.
+    """A file as it describes itself.
 
     Attributes:
         path: the file.

@@ -54,7 +54,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Source:
-    """Where pairs came from; ``name`` is the folder's own name, never a path of the machine."""
+    """The origin of pairs; ``name`` is the folder's own name, never a path of the machine."""
 
     kind: str
     name: str = ""
@@ -63,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PairIndex:
-    """What a store holds.
+    """Contents of a store.
 
     Args:
         task: the task's name, or ``"module:Class"``, or ``"custom"`` for a user's own pairs.
@@ -72,8 +72,8 @@ class PairIndex:
         size: (h, w) of both.
         dtype: of the stored numbers; they are read as float32.
         count: pairs in all.
-        names: one per pair, in the order of the rows.
-        shards: the files, in the order of the rows; empty for a store in memory.
+        names: one per pair, in order.
+        shards: the files, in order; empty for a store in memory.
         source: where the pairs came from.
         skipped: photos that gave no pair.
         options: all that decided the bytes; preparing again with other options is refused.
@@ -106,7 +106,7 @@ class PairIndex:
             raise ConfigError(f"shards: hold {in_shards} pairs, expected count: {self.count}")
 
     def shape(self, layer: Literal["condition", "field"], count: int) -> tuple[int, int, int, int]:
-        """The shape (count, c, h, w) of that many rows of a layer."""
+        """The shape (count, c, h, w) of a layer of that many pairs."""
         return (count, getattr(self, layer).channels, *self.size)
 
 
@@ -120,8 +120,8 @@ def read_index(folder: Path | str) -> PairIndex:
     try:
         data = read_json(path)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            seen = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise DataError(f"{path}: format is {seen!r}, expected {FORMAT!r}")
+            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise DataError(f"{path}: format is {found!r}, expected {FORMAT!r}")
         if data.get("version") != VERSION:
             raise DataError(f"{path}: version is {data.get('version')!r}, this CoEmbed reads version {VERSION}")
         index = from_dict(PairIndex, data, str(path))
@@ -166,8 +166,8 @@ def file_sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def shard_rows(size: tuple[int, int], channels: int, dtype: Dtype) -> int:
-    """Pairs a shard: 2048, or fewer where that would pass 64 MB, so that a stopped run loses little."""
+def shard_pairs(size: tuple[int, int], channels: int, dtype: Dtype) -> int:
+    """Pairs per shard: 2048, or fewer where that would pass 64 MB, so that a stopped run loses little."""
     pair_bytes = size[0] * size[1] * channels * np.dtype(dtype).itemsize
     return max(16, min(2048, 64_000_000 // pair_bytes))
 

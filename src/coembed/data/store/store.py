@@ -1,6 +1,6 @@
-"""Pairs of condition and field, on disk or in memory, read by rows.
+"""Pairs of condition and field, on disk or in memory, read by number.
 
-Shards are memory-mapped: opening a store reads headers only, and a row costs the pages it lies on. The system
+Shards are memory-mapped: opening a store reads headers only, and a pair costs the pages it lies on. The system
 keeps pages that are used often, so there is no cache of our own to size.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from coembed.data.pairs import Indices, Pairs, as_numbers
 from coembed.data.store.index import (
     INDEX,
     Dtype,
@@ -24,20 +25,19 @@ from coembed.data.store.index import (
     as_stored,
     file_sha256,
     read_index,
-    shard_rows,
+    shard_pairs,
     write_index,
     write_shard,
 )
 from coembed.errors import DataError
 from coembed.tasks.task import Layer
 
-Rows = slice | Sequence[int] | np.ndarray | Tensor
 _LAYERS: tuple[Literal["condition", "field"], ...] = ("condition", "field")
 _STORED = {"F16": "float16", "F32": "float32"}
 
 
-class PairStore:
-    """Scattered pairs: one condition and one field per row, in natural units.
+class PairStore(Pairs):
+    """Scattered pairs: one condition and one field each, in natural units.
 
     Make one with ``PairStore.open`` or ``PairStore.from_arrays``.
 
@@ -60,25 +60,31 @@ class PairStore:
         what = f"{i.condition.name} -> {i.field.name}, {i.size[0]}x{i.size[1]}, task {i.task!r}"
         return f"PairStore({i.count} pairs, {what})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A store on disk is opened anew in a worker process; one in memory is sent."""
+        if self.folder is not None:
+            return PairStore.open, (self.folder,)
+        return PairStore, (self.index, self._parts)
+
     @property
     def names(self) -> list[str]:
-        """One name a pair, in the order of the rows."""
+        """One name per pair, in their order."""
         return list(self.index.names)
 
-    def condition(self, rows: Rows) -> Tensor:
+    def condition(self, indices: Indices) -> Tensor:
         """Conditions (b, c, h, w), float32, natural units; see ``field``."""
-        return self._gather("condition", rows)
+        return self._gather("condition", indices)
 
-    def field(self, rows: Rows) -> Tensor:
+    def field(self, indices: Indices) -> Tensor:
         """Fields (b, c, h, w), float32, natural units.
 
         Args:
-            rows: a slice, or row numbers in any order, repeats allowed, negative ones counted from the end.
+            indices: a slice, or numbers in any order, repeats allowed, negative ones counted from the end.
 
         Raises:
-            IndexError: a row outside the store.
+            IndexError: a number outside the store.
         """
-        return self._gather("field", rows)
+        return self._gather("field", indices)
 
     @classmethod
     def open(cls, folder: Path | str) -> PairStore:
@@ -160,7 +166,7 @@ class PairStore:
             raise DataError(f"{folder}: already holds pairs; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         i = self.index
-        rows = shard_rows(i.size, i.condition.channels + i.field.channels, dtype)
+        rows = shard_pairs(i.size, i.condition.channels + i.field.channels, dtype)
         shards = []
         for number, start in enumerate(range(0, len(self), rows)):
             block = slice(start, start + rows)
@@ -183,8 +189,8 @@ class PairStore:
                     f"{self.folder / shard.name}: the checksum differs from {INDEX}; prepare it again"
                 )
 
-    def _gather(self, layer: Literal["condition", "field"], rows: Rows) -> Tensor:
-        index = _row_numbers(rows, len(self))
+    def _gather(self, layer: Literal["condition", "field"], indices: Indices) -> Tensor:
+        index = as_numbers(indices, len(self))
         parts = self._parts[layer]
         if len(parts) == 1:
             return parts[0].index_select(0, index).float()
@@ -235,33 +241,15 @@ def _open_shard(path: Path, shard: ShardEntry, index: PairIndex) -> dict[str, Te
                     )
                 view = file.get_slice(layer)
                 expected = index.shape(layer, shard.count)
-                seen = (tuple(view.get_shape()), _STORED.get(view.get_dtype(), view.get_dtype()))
-                if seen != (expected, index.dtype):
+                found = (tuple(view.get_shape()), _STORED.get(view.get_dtype(), view.get_dtype()))
+                if found != (expected, index.dtype):
                     raise DataError(
-                        f"{path}: {layer} is {seen[1]} {seen[0]}, expected {index.dtype} {expected}"
+                        f"{path}: {layer} is {found[1]} {found[0]}, expected {index.dtype} {expected}"
                     )
                 tensors[layer] = file.get_tensor(layer)
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: not a whole safetensors file ({error}); prepare it again") from None
     return tensors
-
-
-def _row_numbers(rows: Rows, count: int) -> Tensor:
-    if isinstance(rows, slice):
-        return torch.arange(*rows.indices(count)) if (rows.step or 1) > 0 else torch.tensor(range(count)[rows])
-    index = torch.as_tensor(rows)
-    if index.dtype == torch.bool:
-        index = index.nonzero()[:, 0]
-    if index.ndim != 1 or (index.is_floating_point() and index.numel()):
-        raise IndexError(
-            f"rows are {index.dtype} of shape {tuple(index.shape)}, expected a list of row numbers"
-        )
-    index = index.long()
-    if index.numel() and (int(index.min()) < -count or int(index.max()) >= count):
-        raise IndexError(
-            f"rows reach from {int(index.min())} to {int(index.max())}, the store has {count} pairs"
-        )
-    return torch.where(index < 0, index + count, index)
 
 
 def _as_float(array: np.ndarray | Tensor, name: str) -> Tensor:

@@ -8,24 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coembed.editing.layers import low_layers, shapes_of
+from coembed.editing.options import SampleOptions, SteeringOptions
 from coembed.editing.steering.example import code_of, sample_near
 from coembed.editing.steering.inpaint import Hint, sample_hint
 from coembed.editing.steering.interpolate import interpolate
-from coembed.editing.steering.options import ControlOptions
 from coembed.errors import DataError
 from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.resize import area_average
+from coembed.models.base import Sampler
 from coembed.numerics.random import Streams
 from coembed.tasks.task import Task
 
 if TYPE_CHECKING:
     from coembed.models.cdvae.model import CDVAE
 
-LOOK = 8
+EXAMPLE_DIMS = 8
 """Leading dimensions of the top code that an example pulls: how strong its field is, and how it runs across the
 frame. Those after hold where the example's own things are, which are not where this photo's are."""
 
-DOUBT = 0.25
+MODEL_STD = 0.25
 """Of hints, standard deviations of the field: with less, detail inside the mask says too much of the rest."""
 
 
@@ -43,7 +45,7 @@ class Controls:
         DataError: the task fails on the example.
     """
 
-    def __init__(self, options: ControlOptions, model: CDVAE, task: Task):
+    def __init__(self, options: SteeringOptions, model: CDVAE, task: Task):
         self.options, self.model, self.task = options, model, task
         self.target = None
         if options.like is not None:
@@ -52,15 +54,14 @@ class Controls:
         self.mask = None if options.mask is None else read_photo(options.mask)
         self.keep = None if options.keep is None else read_photo(options.keep)
 
-    def draw(
+    def sample(
         self,
         photo: Photo,
         condition: Tensor,
         field: Tensor,
         reconstruction: Tensor,
         n: int,
-        seed: int,
-        temperature: float,
+        sampling: SampleOptions,
     ) -> Tensor:
         """Fields of one photo as they were asked for.
 
@@ -68,8 +69,7 @@ class Controls:
             photo: whose layers the following are.
             condition, field, reconstruction: (1, c, h, w), natural units.
             n: fields; steps between two draws, both included.
-            seed: field k depends on (seed, k) alone.
-            temperature: spread of the draws.
+            sampling: seed (field k depends on it and k alone) and temperature.
 
         Returns:
             (n, 1, c, h, w), natural units.
@@ -77,35 +77,41 @@ class Controls:
         Raises:
             DataError: a hint or mask of another size than the photo, or a mask that covers no cell by half.
         """
-        options, streams = self.options, Streams(seed, [0])
+        options, temperature, streams = self.options, sampling.temperature, Streams(sampling.seed, [0])
         if options.between is not None:
             first, second = options.between
             return interpolate(
                 self.model, condition, first, second, n, generator=streams, temperature=temperature
             )
-        pull = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
-        if not options.holds:
+        latent_target = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
+        if not options.has_fixed_region:
             if self.target is None:
                 return self.model.sample(condition, n, generator=streams, temperature=temperature)
             return sample_near(
-                self.model, condition, n, **pull, generator=streams, dims=LOOK, temperature=temperature
+                self.model,
+                condition,
+                n,
+                **latent_target,
+                generator=streams,
+                dims=EXAMPLE_DIMS,
+                temperature=temperature,
             )
         held, mask, kept = self._held(photo, field, reconstruction)
         samples = sample_hint(
             self.model,
             condition,
             n,
-            Hint(held, mask, doubt=DOUBT),
-            **pull,
+            Hint(held, mask, model_std=MODEL_STD),
+            **latent_target,
             generator=streams,
-            dims=LOOK,
+            dims=EXAMPLE_DIMS,
             temperature=temperature,
         )
         # Exactly, so that what is kept does not change by a rounding.
         return torch.where(kept, reconstruction, samples)
 
     def _held(self, photo: Photo, field: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is held, where, and where it is all of the photo's own.
+        """Fixed values, their mask, and the mask of those that are all of the photo's own.
 
         The photo's own field is held as the model reconstructs it, and a hint as a change of that: what the
         model loses of the photo comes back with the photo itself (eq. 10).
@@ -125,9 +131,17 @@ class Controls:
         return held, mask.clamp(0, 1), kept
 
     def _layers(self, photo: Photo) -> tuple[Tensor, Tensor]:
-        from coembed.editing.draw import low_layers, shapes_of
-
         return low_layers(photo, self.task, *shapes_of(self.model, self.task))
+
+
+def read_controls(options: SteeringOptions, model: Sampler, task: Task) -> Controls | None:
+    """The options with their pictures read, or None where nothing is asked for.
+
+    Raises:
+        PhotoError: a picture that cannot be read.
+        ModelError: a model without latents.
+    """
+    return Controls(options, model, task) if options.steers else None
 
 
 def _coverage(mask: Photo, photo: Photo, size: tuple[int, int]) -> Tensor:

@@ -6,10 +6,22 @@ import torch
 from torch import Tensor
 
 from coembed.errors import ConfigError, ModelError
-from coembed.models.cdvae.given import Given, draw_codes, evaluation, is_joint
+from coembed.models.base import Sampler
 from coembed.models.cdvae.model import CDVAE
-from coembed.numerics.pull import Pull
+from coembed.models.nn import eval_mode
+from coembed.numerics.latent_target import LatentTarget
 from coembed.numerics.random import Streams
+
+
+def latent_model(model: Sampler) -> CDVAE:
+    """The model as one whose latents can be steered.
+
+    Raises:
+        ModelError: a model without latents.
+    """
+    if not isinstance(model, CDVAE):
+        raise ModelError(f"a {type(model).__name__} has no code space to steer in, expected a CDVAE")
+    return model
 
 
 def code_of(model: CDVAE, condition: Tensor, field: Tensor) -> Tensor:
@@ -23,10 +35,8 @@ def code_of(model: CDVAE, condition: Tensor, field: Tensor) -> Tensor:
     Raises:
         ModelError: a model without codes, or shapes that are not the model's.
     """
-    if not isinstance(model, CDVAE):
-        raise ModelError(f"a {type(model).__name__} has no code space to steer in, expected a CDVAE")
-    codes = [code.flatten(1) for code in model.codes(condition, field)[1]]
-    return torch.cat(codes, -1) if is_joint(model) else codes[0]
+    codes = [code.flatten(1) for code in latent_model(model).latents(condition, field)[1]]
+    return torch.cat(codes, -1) if model.tie.is_joint else codes[0]
 
 
 def sample_near(
@@ -39,12 +49,12 @@ def sample_near(
     generator: Streams | torch.Generator | int,
     dims: int | None = None,
     temperature: float | list[float] = 1.0,
-    leading: int | None = None,
+    n_active_dims: int | None = None,
 ) -> Tensor:
     """Draw n fields per condition from the model pulled towards a code: p(code | condition) N(code; target,
     tau^2).
 
-    Exact for every tie: Gaussians and mixtures stay what they are (``numerics.pull``). Only the top code is
+    Exact for every tie: Gaussians and mixtures stay what they are (``LatentTarget``). Only the top code is
     pulled; lower ones, the fine structure, follow it and the condition as ever.
 
     Args:
@@ -53,7 +63,7 @@ def sample_near(
         n: samples per condition.
         target: (batch, size) or (1, size), as ``code_of`` gives it.
         closeness: 0, plain samples, bit for bit, to 1, on the target (see ``Pull``).
-        generator, temperature, leading: as for ``CDVAE.sample``.
+        generator, temperature, n_active_dims: as for ``CDVAE.sample``.
         dims: so many leading dimensions are pulled, at least 1; all of them by default.
 
     Returns:
@@ -65,34 +75,34 @@ def sample_near(
     """
     if closeness == 0 and isinstance(model, CDVAE):
         pull_of(model, target, closeness, dims, len(condition))
-        return model.sample(condition, n, generator=generator, temperature=temperature, leading=leading)
-    with evaluation(model):
-        given = Given.of(model, condition)
-        if n < 1:
-            raise ModelError(f"n: got {n}, expected at least 1")
-        pull = pull_of(model, target, closeness, dims, len(given))
-        temperatures = model._temperatures(temperature)
-        streams, parts = Streams.of(generator, len(given)), []
-        for count in given.chunks(n):
-            noise, index = given.noise(streams, count, leading), given.index(count)
-            for_condition, for_tie, for_pixels = given.parts(noise)
-            context = given.context(index, for_condition)
-            codes = draw_codes(model, context, for_tie, temperatures, pull.rows(index))
-            fields = given.natural(given.standardised(codes, index, for_pixels, temperatures[-1]))
-            parts.append(fields.view(count, len(given), *model.config.field_shape))
+        return model.sample(
+            condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
+        )
+    with eval_mode(latent_model(model)), torch.no_grad():
+        enc = model.encode(condition)
+        latent_target = pull_of(model, target, closeness, dims, len(enc))
+        temperatures = model.temperatures(temperature)
+        streams, parts = Streams.of(generator, len(enc)), []
+        for count in enc.chunks(n):
+            index = enc.index(count)
+            noise = model.split_noise(model.noise(streams, count, n_active_dims))
+            rows = model.with_latents(enc[index], noise.condition)
+            top = latent_target.rows(index).on(model.top(rows))
+            fields = model.to_natural(model.sample_fields(rows, noise, temperatures, top))
+            parts.append(fields.view(count, len(enc), *model.config.field_shape))
         return torch.cat(parts)
 
 
-def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> Pull:
+def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> LatentTarget:
     """A pull for a batch of conditions, checked against the model.
 
     Raises:
         ConfigError: a closeness outside [0, 1], or no dimensions.
         ModelError: a target that is not of the top code's size.
     """
-    size = sum(model.tie.sizes) if is_joint(model) else model.tie.sizes[0]
+    size = sum(model.tie.sizes) if model.tie.is_joint else model.tie.sizes[0]
     if target.dim() != 2 or target.shape[1] != size or len(target) not in (1, batch):
         raise ModelError(f"target: got shape {tuple(target.shape)}, expected (1 or {batch}, {size})")
     if dims is not None and dims < 1:
         raise ConfigError(f"dims is {dims}, expected at least 1")
-    return Pull(target.expand(batch, -1)[:, :dims].float(), closeness)
+    return LatentTarget(target.expand(batch, -1)[:, :dims].float(), closeness)

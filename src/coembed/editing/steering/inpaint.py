@@ -7,7 +7,8 @@ distribution does not depend on the code above; where it does (a U-Net refines t
 evaluated anew at the moved code, a few times. Other towers: ``coembed.editing.steering.optimize``.
 
 What is inferred is inferred with the model as it was learned, in all dimensions and at temperature 1, whatever
-``temperature`` and ``leading`` say of the draws: those narrow the draws, and a hint can still move everything.
+``temperature`` and ``n_active_dims`` say of the draws: those narrow the draws, and a hint can still move
+everything.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.editing.steering.example import pull_of, sample_near
+from coembed.editing.steering.example import latent_model, pull_of, sample_near
 from coembed.editing.steering.optimize import search
 from coembed.editing.steering.posterior import Posterior, is_linear
-from coembed.errors import ConfigError, DataError, ModelError
-from coembed.models.cdvae.given import Given, draw_codes, evaluation
+from coembed.errors import ConfigError, DataError
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
-from coembed.numerics.pull import Pull
+from coembed.models.nn import eval_mode
+from coembed.numerics.latent_target import LatentTarget
 from coembed.numerics.random import Streams
 
-LEAST_COVERED = 0.5  # of a cell; where less is covered, the cell is free
+COVERED_THRESHOLD = 0.5  # of a cell; where less is covered, the cell is free
 _UNSEEN = 0.5  # standard deviations that the part of a cell that is not covered may differ by
 
 
@@ -40,12 +42,12 @@ class Hint:
         mask: (batch, 1, h, w) or (batch, c, h, w), share of each cell that is held, 0 to 1. A cell covered by
             less than a half is free; one covered in part is held more loosely, the more is uncovered.
         tolerance: how near, in standard deviations of the field; 0 holds covered cells exactly.
-        doubt: how far the model is taken to be from real fields in every cell, in the same unit: it adds to the
-            pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
+        model_std: how far the model is taken to be from real fields in every cell, in the same unit: added to
+            the pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
             draws, and what a hint says of the rest is better believed less (``benchmarks/control.py``).
 
     Raises:
-        ConfigError: a tolerance or doubt outside 0 to 10.
+        ConfigError: a tolerance or model_std outside 0 to 10.
         DataError: shapes that do not fit each other, a mask outside [0, 1], or a covered value that is not
             finite.
     """
@@ -53,10 +55,10 @@ class Hint:
     field: Tensor
     mask: Tensor
     tolerance: float = 0.0
-    doubt: float = 0.0
+    model_std: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("tolerance", "doubt"):
+        for name in ("tolerance", "model_std"):
             if not 0 <= getattr(self, name) <= 10:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 to 10")
         if self.field.dim() != 4:
@@ -72,12 +74,12 @@ class Hint:
 
     @property
     def covered(self) -> Tensor:
-        """Which values are held, (batch, c, h, w) bool."""
-        return (self.mask >= LEAST_COVERED).expand_as(self.field)
+        """Mask of the values that are held, (batch, c, h, w) bool."""
+        return (self.mask >= COVERED_THRESHOLD).expand_as(self.field)
 
     @property
     def variance(self) -> Tensor:
-        """How far a cell may be from what is held, squared standard deviations of the field, of every cell."""
+        """Variance of every cell about what is held, squared standard deviations of the field."""
         return (self.tolerance**2 + (_UNSEEN * (1 - self.mask)) ** 2).expand_as(self.field)
 
 
@@ -92,7 +94,7 @@ def sample_hint(
     closeness: float = 0.0,
     dims: int | None = None,
     temperature: float | list[float] = 1.0,
-    leading: int | None = None,
+    n_active_dims: int | None = None,
 ) -> Tensor:
     """Draw n fields a condition that agree with a hint, and go on from it as the model has learned.
 
@@ -104,7 +106,7 @@ def sample_hint(
         condition: (batch, c, h, w), natural units.
         n: samples per condition.
         hint: of the same batch.
-        generator, temperature, leading: as for ``CDVAE.sample``.
+        generator, temperature, n_active_dims: as for ``CDVAE.sample``.
         target, closeness, dims: a pull on the top code besides, as for ``sample_near``.
 
     Returns:
@@ -114,20 +116,19 @@ def sample_hint(
         ConfigError, DataError: options outside their range, or a hint of another shape.
         ModelError: a model without codes, or what ``CDVAE.sample`` refuses.
     """
-    with evaluation(model):
-        given = Given.of(model, condition)
-        wanted = (len(given), *model.config.field_shape)
+    with eval_mode(latent_model(model)), torch.no_grad():
+        enc = model.encode(condition)
+        wanted = (len(enc), *model.config.field_shape)
         if tuple(hint.field.shape) != wanted:
             raise DataError(f"the hint's field has shape {tuple(hint.field.shape)}, expected {wanted}")
-        if n < 1:
-            raise ModelError(f"n: got {n}, expected at least 1")
         if not bool(hint.covered.any()):
-            return _without(model, condition, n, target, closeness, dims, generator, temperature, leading)
-        pull = None if target is None else pull_of(model, target, closeness, dims, len(given))
-        temperatures, streams = model._temperatures(temperature), Streams.of(generator, len(given))
-        held, parts = _Held(given, hint, pull, temperatures), []
-        for count in given.chunks(n):
-            noise = given.noise(streams, count, leading)
+            return _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims)
+        latent_target = None if target is None else pull_of(model, target, closeness, dims, len(enc))
+        latent_target = None if closeness == 0 else latent_target
+        temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
+        held, parts = _Held(model, enc, hint, latent_target, temperatures), []
+        for count in enc.chunks(n):
+            noise = model.noise(streams, count, n_active_dims)
             parts.append(held.draw(noise).view(count, *wanted))
         return torch.cat(parts)
 
@@ -135,50 +136,61 @@ def sample_hint(
 class _Held:
     """Draws of a batch of conditions that agree with a hint."""
 
-    def __init__(self, given: Given, hint: Hint, pull: Pull | None, temperatures: list[float]):
-        model = given.model
-        self.given, self.pull, self.temperatures = given, pull, temperatures
-        self.values = torch.where(hint.covered, model._standardise(hint.field.nan_to_num(), "field"), 0)
-        self.covered, self.variance, self.doubt = hint.covered, hint.variance, hint.doubt
+    def __init__(
+        self,
+        model: CDVAE,
+        enc: EncodedCondition,
+        hint: Hint,
+        latent_target: LatentTarget | None,
+        temperatures: list[float],
+    ):
+        self.model, self.enc, self.latent_target, self.temperatures = model, enc, latent_target, temperatures
+        self.values = torch.where(hint.covered, model.standardise_field(hint.field.nan_to_num()), 0)
+        self.covered, self.variance, self.model_std = hint.covered, hint.variance, hint.model_std
         self.posteriors = None
         if is_linear(model):
             empty = [torch.zeros(1, *shape) for shape in model.field_ladder.code_shapes]
-            pixels = model.field_ladder.decode(empty).log_var.exp() + hint.doubt**2
+            pixels = model.field_ladder.decode_latents(empty).log_var.exp() + hint.model_std**2
             self.pixels = pixels.expand_as(self.values)
             noise = self.pixels + self.variance
             self.posteriors = [
-                Posterior.of(given, row, self.values[row], self.covered[row], noise[row], pull)
-                for row in range(len(given))
+                Posterior.of(model, enc, row, self.values[row], self.covered[row], noise[row], latent_target)
+                for row in range(len(enc))
             ]
 
     def draw(self, noise: Tensor) -> Tensor:
         """Fields (rows, c, h, w), natural units, a row a row of noise."""
-        given, batch = self.given, len(self.given)
-        index = given.index(len(noise) // batch)
-        errors = torch.stack([_errors(row, given.model.config.field_size) for row in noise])
-        errors = self.temperatures[-1] * errors.view(-1, *given.model.config.field_shape)
+        model, enc = self.model, self.enc
+        index = enc.index(len(noise) // len(enc))
+        errors = torch.stack([_errors(row, model.config.field_size) for row in noise])
+        errors = self.temperatures[-1] * errors.view(-1, *model.config.field_shape)
         if self.posteriors is None:
             values, covered, variance = (t[index] for t in (self.values, self.covered, self.variance))
-            wanted = (values, covered, variance, self.doubt)
-            fields, gain = search(given, index, noise, *wanted, errors, self.pull, self.temperatures)
+            pulled = None if self.latent_target is None else self.latent_target.rows(index)
+            wanted = (values, covered, variance, self.model_std)
+            fields, gain = search(model, enc[index], noise, *wanted, errors, pulled, self.temperatures)
         else:
             codes = self._codes(index, noise, errors)
-            fields = given.standardised(codes, index, given.parts(noise)[2], self.temperatures[-1])
+            fields = model.decode(codes, enc[index], model.split_noise(noise).pixels, self.temperatures[-1])
             gain = (self.pixels / (self.pixels + self.variance))[index]
         # What is left of the pixels' own noise, given the codes and what is held: with no tolerance all of it.
         held = torch.lerp(fields, self.values[index], gain.to(fields.dtype))
-        return given.natural(torch.where(self.covered[index], held, fields))
+        return model.to_natural(torch.where(self.covered[index], held, fields))
 
     def _codes(self, index: Tensor, noise: Tensor, errors: Tensor) -> list[Tensor]:
         assert self.posteriors is not None
-        for_tie = self.given.parts(noise)[1]
-        codes = [noise.new_zeros(len(noise), *shape) for shape in self.given.model.tie.shapes]
+        for_tie = self.model.split_noise(noise).tie
+        codes = [noise.new_zeros(len(noise), *shape) for shape in self.model.tie.shapes]
         for row, posterior in enumerate(self.posteriors):
             own = index == row
             if posterior is None:
-                pull = None if self.pull is None else self.pull.rows(index[own])
-                context = self.given.context(index[own])
-                found = draw_codes(self.given.model, context, for_tie[own], self.temperatures, pull)
+                enc = self.enc[index[own]]
+                top = (
+                    None
+                    if self.latent_target is None
+                    else self.latent_target.rows(index[own]).on(self.model.top(enc))
+                )
+                found = self.model.sample_latents(enc, for_tie[own], self.temperatures, top)
             else:
                 found = posterior.draw(for_tie[own], errors[own], self.temperatures)
             for code, part in zip(codes, found, strict=True):
@@ -197,10 +209,12 @@ def _errors(noise: Tensor, size: int) -> Tensor:
     return torch.randn(size, generator=generator).to(noise.device)
 
 
-def _without(model, condition, n, target, closeness, dims, generator, temperature, leading) -> Tensor:
+def _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims) -> Tensor:
     """Nothing is held: plain samples, or those near the target."""
     if target is None:
-        return model.sample(condition, n, generator=generator, temperature=temperature, leading=leading)
+        return model.sample(
+            condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
+        )
     return sample_near(
         model,
         condition,
@@ -210,5 +224,5 @@ def _without(model, condition, n, target, closeness, dims, generator, temperatur
         generator=generator,
         dims=dims,
         temperature=temperature,
-        leading=leading,
+        n_active_dims=n_active_dims,
     )

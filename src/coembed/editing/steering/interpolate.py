@@ -12,13 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from coembed.editing.steering.example import latent_model
 from coembed.errors import ConfigError
-from coembed.models.cdvae.given import Given, evaluation, is_joint, top
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
+from coembed.models.nn import eval_mode
 from coembed.numerics.distributions import Mixture
 from coembed.numerics.random import Streams
 
-MOST_DRAWS = 100_000  # every draw up to the later one is made, and let go
+MAX_DRAWS = 100_000  # every draw up to the later one is made, and let go
 
 
 @torch.no_grad()
@@ -31,7 +33,7 @@ def interpolate(
     *,
     generator: Streams | torch.Generator | int,
     temperature: float | list[float] = 1.0,
-    leading: int | None = None,
+    n_active_dims: int | None = None,
 ) -> Tensor:
     """Fields on the way from one draw to another, both ends included.
 
@@ -40,7 +42,7 @@ def interpolate(
         condition: (batch, c, h, w), natural units.
         first, second: numbers of the draws, from 0: those that ``model.sample`` of the same generator gives.
         steps: fields, at least 2.
-        generator, temperature, leading: as for ``CDVAE.sample``.
+        generator, temperature, n_active_dims: as for ``CDVAE.sample``.
 
     Returns:
         (steps, batch, c, h, w), natural units.
@@ -50,16 +52,16 @@ def interpolate(
         ModelError: a model without codes, or what ``CDVAE.sample`` refuses.
     """
     check_path(first, second, steps)
-    with evaluation(model):
-        given = Given.of(model, condition)
-        temperatures, streams = model._temperatures(temperature), Streams.of(generator, len(given))
+    with eval_mode(latent_model(model)):
+        enc = model.encode(condition)
+        temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
         wanted: dict[int, Tensor] = {}
         for draw in range(max(first, second) + 1):
-            row = given.noise(streams, 1, leading)
+            row = model.noise(streams, 1, n_active_dims)
             if draw in (first, second):
                 wanted[draw] = row
         fields = [
-            _between(given, wanted[first], wanted[second], step / (steps - 1), temperatures)
+            _between(model, enc, wanted[first], wanted[second], step / (steps - 1), temperatures)
             for step in range(steps)
         ]
         return torch.stack(fields)
@@ -69,9 +71,9 @@ def check_path(first: int, second: int, steps: int) -> None:
     """Raise ConfigError unless two draws and a number of steps between them make sense."""
     if steps < 2:
         raise ConfigError(f"n is {steps}, expected at least 2 steps between two draws")
-    if not (0 <= first < MOST_DRAWS and 0 <= second < MOST_DRAWS and first != second):
+    if not (0 <= first < MAX_DRAWS and 0 <= second < MAX_DRAWS and first != second):
         raise ConfigError(
-            f"between is {first} and {second}, expected two different draws, 0 to {MOST_DRAWS - 1}"
+            f"between is {first} and {second}, expected two different draws, 0 to {MAX_DRAWS - 1}"
         )
 
 
@@ -87,13 +89,14 @@ def turn(a: Tensor, b: Tensor, t: float) -> Tensor:
     return torch.where(sine > 1e-3, arc, torch.lerp(a, b, t))
 
 
-def _between(given: Given, a: Tensor, b: Tensor, t: float, temperatures: list[float]) -> Tensor:
-    model, index = given.model, given.index(1)
-    (ca, ta, pa), (cb, tb, pb) = given.parts(a), given.parts(b)
+def _between(
+    model: CDVAE, enc: EncodedCondition, a: Tensor, b: Tensor, t: float, temperatures: list[float]
+) -> Tensor:
+    (ca, ta, pa), (cb, tb, pb) = model.split_noise(a), model.split_noise(b)
     sizes = model.condition_ladder.code_sizes if ca.shape[1] else []
     turned = [turn(x, y, t) for x, y in zip(ca.split(sizes, -1), cb.split(sizes, -1), strict=True)]
-    context = given.context(index, torch.cat(turned, -1) if turned else None)
-    found, picks = top(model, context), (torch.special.ndtr(ta[:, 0]), torch.special.ndtr(tb[:, 0]))
+    enc = model.with_latents(enc, torch.cat(turned, -1) if turned else ca)
+    found, picks = model.top(enc), (torch.special.ndtr(ta[:, 0]), torch.special.ndtr(tb[:, 0]))
     if isinstance(found, Mixture):
         rows = torch.arange(len(found.mean), device=found.mean.device)
         log_var = found.log_var.expand_as(found.mean)
@@ -101,20 +104,20 @@ def _between(given: Given, a: Tensor, b: Tensor, t: float, temperatures: list[fl
         mean, scale = (torch.lerp(x, y, t) for x, y in zip(*ends, strict=True))
     else:
         mean, scale = (v.flatten(1) for v in (found.mean, (0.5 * found.log_var).exp()))
-    widths = [ta.shape[1] - 1] if is_joint(model) else model.tie.sizes
+    widths = [ta.shape[1] - 1] if model.tie.is_joint else model.tie.sizes
     noise = [
         turn(x, y, t) for x, y in zip(ta[:, 1:].split(widths, -1), tb[:, 1:].split(widths, -1), strict=True)
     ]
     code = mean + scale * temperatures[0] * noise[0]
-    if is_joint(model):
+    if model.tie.is_joint:
         codes = list(code.split(model.tie.sizes, -1))
     else:
         codes = [code]
         for i in range(1, len(noise)):
             codes[-1] = codes[-1].view(-1, *model.tie.shapes[i - 1])
-            below = model.tie.conditional(i, model.field_ladder, codes, context)
+            below = model.conditional(codes, enc)
             part = noise[i].view(-1, *model.tie.shapes[i])
             codes.append(below.sample(temperatures[i] * part))  # type: ignore[call-arg, arg-type]
     codes = [c.view(-1, *shape) for c, shape in zip(codes, model.tie.shapes, strict=True)]
     pixels = turn(pa, pb, t) if pa.shape[1] else pa
-    return given.natural(given.standardised(codes, index, pixels, temperatures[-1]))
+    return model.to_natural(model.decode(codes, enc, pixels, temperatures[-1]))

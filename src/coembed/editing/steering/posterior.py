@@ -7,21 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coembed.models.cdvae.given import Given, is_joint, top
+from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.tie_gaussian import MixtureTie
-from coembed.models.cdvae.towers import LinearTower
 from coembed.numerics.distributions import Mixture
 from coembed.numerics.gaussian_conditioning import Observation, Spread
-from coembed.numerics.pull import Pull
+from coembed.numerics.latent_target import LatentTarget
 
 _ROUNDS = 4  # evaluations of the lower layers at the moved code, where they depend on it
 
 
 def is_linear(model: CDVAE) -> bool:
-    """Whether what is held of a field is a linear observation of its codes, the condition's codes being
+    """True if what is held of a field is a linear observation of its codes, the condition's codes being
     known."""
-    return isinstance(model.field_ladder.tower, LinearTower) and not model._sampled_condition
+    return model.field_ladder.tower.linear_map() is not None and not model.samples_latents
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class Posterior:
         spread: covariance of what is held, under every component, K rows.
     """
 
-    given: Given
+    model: CDVAE
+    enc: EncodedCondition
     row: int
     covered: Tensor
     observation: Observation
@@ -42,12 +41,20 @@ class Posterior:
 
     @classmethod
     def of(
-        cls, given: Given, row: int, values: Tensor, covered: Tensor, noise: Tensor, pull: Pull | None
+        cls,
+        model: CDVAE,
+        enc: EncodedCondition,
+        row: int,
+        values: Tensor,
+        covered: Tensor,
+        noise: Tensor,
+        latent_target: LatentTarget | None,
     ) -> Posterior | None:
         """Conditions one of the given conditions' codes.
 
         Args:
-            given: of a model that ``is_linear``.
+            model: one that ``is_linear``.
+            enc: the conditions.
             row: which condition.
             values: (c, h, w), standardised.
             covered: (c, h, w) bool, which of them are held.
@@ -59,25 +66,25 @@ class Posterior:
         """
         if not bool(covered.any()):
             return None
-        model, index = given.model, torch.tensor([row], device=given.condition.device)
-        found = top(model, given.context(index))
-        if pull is not None:
-            found = pull.rows(index).on(found)
+        index = torch.tensor([row], device=enc.condition.device)
+        found = model.top(enc[index])
+        if latent_target is not None:
+            found = latent_target.rows(index).on(found)
         if not isinstance(found, Mixture):
             shape = found.mean.shape
             parts = [t.expand(shape).flatten(1)[:, None] for t in (found.mean, found.log_var)]
             found = Mixture(parts[0].new_zeros(1, 1), *parts)
-        observation = _observe(given, row, values, covered, noise)
+        observation = _observe(model, enc, row, values, covered, noise)
         mean, variance = found.mean[0], torch.exp(found.log_var.expand_as(found.mean)[0])
         index, moved = index.repeat(len(mean)), mean
         for _ in range(_rounds(model)):
-            lower, variances = _below(given, index, [moved])
+            lower, variances = _below(model, enc[index], [moved])
             spread = observation.spread([variance, *variances])
             missed = observation.values - observation.decoded([mean, *lower])
             moved = mean + (variance * (spread.solve(missed) @ observation.maps[0])).to(mean.dtype)
         logits = torch.log_softmax(found.logits.double(), -1) + spread.log_prob(missed)
         mixture = Mixture(logits, found.mean, found.log_var.expand_as(found.mean))
-        return cls(given, row, covered, observation, mixture, spread)
+        return cls(model, enc, row, covered, observation, mixture, spread)
 
     def draw(self, noise: Tensor, errors: Tensor, temperatures: list[float]) -> list[Tensor]:
         """Codes, coarse to fine, from the noise of a plain draw: that draw, moved.
@@ -91,60 +98,60 @@ class Posterior:
             errors: (rows, c, h, w), noise of what is held, standard normals.
             temperatures: one per layer.
         """
-        model, observed = self.given.model, self.observation
+        model, observed = self.model, self.observation
         pick = self.mixture.pick(torch.special.ndtr(noise[:, 0]).expand(1, -1).flatten())
-        parts = [noise[:, 1:]] if is_joint(model) else list(noise[:, 1:].split(model.tie.sizes, -1))
+        parts = [noise[:, 1:]] if model.tie.is_joint else list(noise[:, 1:].split(model.tie.sizes, -1))
         scaled = [t * part for t, part in zip(temperatures, parts, strict=False)]
         variance = torch.exp(self.mixture.log_var[0, pick])
-        drawn = self.mixture.mean[0, pick] + variance.sqrt() * scaled[0]
-        spread, index = self.spread.rows(pick), torch.full_like(pick, self.row)
+        top_latent = self.mixture.mean[0, pick] + variance.sqrt() * scaled[0]
+        spread, enc = self.spread.rows(pick), self.enc[torch.full_like(pick, self.row)]
         errors = errors.flatten(1)[:, self.covered.flatten()].double() * observed.noise.sqrt()
         wanted = observed.values - errors
-        top_code = drawn
+        top_code = top_latent
         for _ in range(_rounds(model)):
-            lower, _ = _below(self.given, index, [top_code], scaled)
-            missed = wanted - observed.decoded([drawn, *lower])
-            top_code = drawn + (variance * (spread.solve(missed) @ observed.maps[0])).to(drawn.dtype)
+            lower, _ = _below(model, enc, [top_code], scaled)
+            missed = wanted - observed.decoded([top_latent, *lower])
+            top_code = top_latent + (variance * (spread.solve(missed) @ observed.maps[0])).to(top_latent.dtype)
         codes = [top_code]
         while len(codes) < len(observed.maps):
             layer = len(codes)
-            lower, variances = _below(self.given, index, codes, scaled)
+            lower, variances = _below(model, enc, codes, scaled)
             missed = wanted - observed.decoded([*codes, *lower])
             left = observed.spread(variances, start=layer)
             move = variances[0] * (left.solve(missed) @ observed.maps[layer])
-            codes.append(lower[0] + move.to(drawn.dtype))
-        if is_joint(model):
+            codes.append(lower[0] + move.to(top_latent.dtype))
+        if model.tie.is_joint:
             codes = list(codes[0].split(model.tie.sizes, -1))
         return [code.view(-1, *shape) for code, shape in zip(codes, model.tie.shapes, strict=True)]
 
 
 def _below(
-    given: Given, index: Tensor, above: list[Tensor], noise: list[Tensor] | None = None
+    model: CDVAE, enc: EncodedCondition, above: list[Tensor], noise: list[Tensor] | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Codes of the layers below those given, means or draws from noise, and their variances (rows, size)
     each."""
-    model = given.model
-    if is_joint(model):
+    if model.tie.is_joint:
         return [], []
-    context, codes, variances = given.context(index), list(above), []
+    codes, variances = list(above), []
     for layer in range(len(above), len(model.tie.sizes)):
-        found = model.tie.conditional(layer, model.field_ladder, codes, context)
+        found = model.conditional(codes, enc)
         log_var = found.log_var.expand_as(found.mean)
         variances.append(torch.exp(log_var))
         codes.append(found.mean if noise is None else found.sample(noise[layer]))  # type: ignore[union-attr, arg-type, call-arg]
     return codes[len(above) :], variances
 
 
-def _observe(given: Given, row: int, values: Tensor, covered: Tensor, noise: Tensor) -> Observation:
-    tower, held = given.model.field_ladder.tower, covered.flatten()
-    assert isinstance(tower, LinearTower)
-    weights = (tower.basis[held] * torch.exp(tower.log_scale)).double()
-    known = (values - given.mean[row]).flatten()[held] - tower.offset[held]
-    maps = [weights] if is_joint(given.model) else list(weights.split(given.model.tie.sizes, 1))
+def _observe(
+    model: CDVAE, enc: EncodedCondition, row: int, values: Tensor, covered: Tensor, noise: Tensor
+) -> Observation:
+    found, held = model.field_ladder.tower.linear_map(), covered.flatten()
+    assert found is not None
+    offset, weights = (part[held] for part in found)
+    known, weights = (values - enc.mean[row]).flatten()[held] - offset, weights.double()
+    maps = [weights] if model.tie.is_joint else list(weights.split(model.tie.sizes, 1))
     return Observation(known.double(), noise.flatten()[held].double(), maps)
 
 
 def _rounds(model: CDVAE) -> int:
     """Once is enough unless the lower layers follow the top code."""
-    follows = isinstance(model.tie, MixtureTie) and model.tie.config.layers == "hier"
-    return _ROUNDS if follows and len(model.tie.sizes) > 1 else 1
+    return _ROUNDS if model.tie.moves_lower_latents and len(model.tie.sizes) > 1 else 1

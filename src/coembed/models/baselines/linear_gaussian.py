@@ -22,8 +22,8 @@ from coembed.errors import DataError
 from coembed.models.base import Range, Shape
 from coembed.models.normalization import check_layer
 from coembed.models.sampling_config import check_clip
+from coembed.numerics.pca import Subspace
 from coembed.numerics.random import Streams
-from coembed.numerics.subspace import Subspace
 
 FULL_DIM = 4096  # layers with more values than this are reduced to their leading principal components
 _HELD_OUT = 10  # every tenth pair
@@ -104,12 +104,20 @@ class LinearGaussian(nn.Module):
             DataError: fewer than 20 pairs, or values that are not finite.
             ConfigError: a rank below 1.
         """
-        found = as_pairs(pairs, least=2 * _HELD_OUT)
+        found = as_pairs(pairs, minimum=2 * _HELD_OUT)
         means = mean_of(found)
         if not all(bool(mean.isfinite().all()) for mean in means):
             raise DataError("pairs: values that are not finite, expected numbers only")
-        condition = Subspace.fit(found, found.condition, means[0], full=FULL_DIM, rank=config.rank)
-        field = Subspace.fit(found, found.field, means[1], full=FULL_DIM, rank=config.rank)
+        condition, field = (
+            Subspace.fit(
+                lambda layer=layer: map(layer, chunks(found)),
+                mean,
+                count=len(found),
+                full=FULL_DIM,
+                rank=config.rank,
+            )
+            for layer, mean in zip((found.condition, found.field), means, strict=True)
+        )
         fitted, held_out = _moments(found, condition, field)
         ridge = _choose_ridge(fitted, held_out)
         share = _choose_share(fitted, held_out, ridge)

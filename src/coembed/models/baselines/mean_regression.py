@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from coembed.data.rows import spread
+from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
 from coembed.models.cdvae.config import RegressionConfig
@@ -52,12 +52,12 @@ class MeanRegression(Trainable):
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
         """Statistics, the ridge regression in closed form and what it leaves; call once, at first."""
-        rows = spread(min(len(condition), len(field)), START_ROWS)  # of all photos
+        rows = evenly_spaced(min(len(condition), len(field)), START_ROWS)  # of all photos
         condition, field = condition[rows].float(), field[rows].float()
         self.condition_scaling.start(condition)
         self.field_scaling.start(field)
         xc, xg = self.condition_scaling(condition), self.field_scaling(field)
-        self.regression.start(xc, xg)
+        self.regression.initialize_from_data(xc, xg)
         parts = zip(xc.split(4096), xg.split(4096), strict=True)
         left = torch.cat([(g - self.regression.ridge(c)[1]).square().mean((2, 3)) for c, g in parts]).mean(0)
         self.pixel_log_var.copy_(left.clamp(min=self.config.sigma_floor**2).log().view(-1, 1, 1))

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coembed.data.pairs import Pairs, as_pairs, chunks
+from coembed.data.pairs import Pairs, as_pairs, chunks, load_layer
 from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError
 from coembed.models.base import Shape
-from coembed.models.baselines.memory import Dtype, dtype_name, load_all
+from coembed.models.baselines.random_fields import Dtype, dtype_name
 from coembed.models.baselines.search import ExactSearch
 from coembed.models.baselines.smoothing import choose_smoothing, smooth
 from coembed.models.cdvae.config import CDVAEConfig, RegressionConfig
@@ -113,7 +113,7 @@ class NearestNeighbours(nn.Module):
             return cls.with_codes(config, found, _load_model(config.source))
         if config.space == "features":
             return cls.with_features(config, found, _features(config.source, found))
-        return cls._filled(config, found, load_all(found, found.condition), {})
+        return cls._filled(config, found, load_layer(found.condition, len(found)), {})
 
     @classmethod
     def with_codes(cls, config: NearestConfig, pairs: Pairs, model: CDVAE) -> Self:
@@ -181,7 +181,7 @@ class NearestNeighbours(nn.Module):
 
     @classmethod
     def _filled(cls, config: NearestConfig, pairs: Pairs, keys: Tensor, state: dict[str, Tensor]) -> Self:
-        field = load_all(pairs, pairs.field)
+        field = load_layer(pairs.field, len(pairs))
         config = dataclasses.replace(
             config,
             source="",  # what it named is inside from here on

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from coembed.data.pairs import Pairs, as_pairs
+from coembed.data.pairs import Pairs, as_pairs, load_layer
 from coembed.errors import ConfigError
 from coembed.models.base import Shape
-from coembed.models.baselines.memory import Dtype, dtype_name, load_all
 from coembed.models.normalization import check_layer
 from coembed.numerics.random import Streams
+
+Dtype = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RandomFields(nn.Module):
             DataError: no pairs.
         """
         found = as_pairs(pairs)
-        field = load_all(found, found.field)
+        field = load_layer(found.field, len(found))
         model = cls(dataclasses.replace(config, count=len(found), dtype=dtype_name(field)))
         model.field.copy_(field)
         return model.eval()
@@ -69,3 +70,8 @@ class RandomFields(nn.Module):
         uniform = torch.special.ndtr(streams.normal(n, 1)[..., 0].double())
         rows = (uniform * len(self.field)).long().clamp_(max=len(self.field) - 1)
         return self.field[rows].float()
+
+
+def dtype_name(tensor: Tensor) -> Dtype:
+    """Name of the dtype in which ``load_layer`` gave a layer."""
+    return "float16" if tensor.dtype == torch.float16 else "float32"

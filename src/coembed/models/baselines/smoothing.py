@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,13 +9,14 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from coembed.data.names import number_by, scene_of
 from coembed.models.baselines.search import ExactSearch
+from coembed.numerics.scoring_rules import squared_errors
 
 CANDIDATES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Standard deviations in pixels; none above an eighth of the field's smaller side is tried."""
 _FALLBACK = 1.0  # where all pairs are of one photo or video, nothing can be told
 _QUERIES, _BEST_OF = 256, 100
-_SAME_SOURCE = re.compile(r"(_c\d+\.\w+)?(@\d+)?(#\d+)?$")
 
 
 def smooth(fields: Tensor, pixels: float) -> Tensor:
@@ -45,10 +45,8 @@ def choose_smoothing(keys: Tensor, field: Tensor, names: Sequence[str] | None = 
     Returns:
         Pixels.
     """
-    from coembed.evaluation.metrics import squared_errors
-
     count = len(keys)
-    sources = np.arange(count) if names is None else sources_of(names)
+    sources = np.arange(count) if names is None else np.array(number_by(scene_of, names))
     rows = torch.arange(min(_QUERIES, count)) * count // min(_QUERIES, count)
     own = int(np.bincount(sources)[sources[rows.numpy()]].max())
     taken = min(_BEST_OF, count - own)
@@ -65,12 +63,3 @@ def choose_smoothing(keys: Tensor, field: Tensor, names: Sequence[str] | None = 
         for j, pixels in enumerate(candidates):
             errors[j] += float(squared_errors(smooth(fields, pixels), truth[i : i + 1]).min())
     return candidates[int(errors.argmin())]
-
-
-def sources_of(names: Sequence[str]) -> np.ndarray:
-    """One number per pair, equal for views of one photo and for clips of one scene (UCF101's groups).
-
-    >>> sources_of(["a.jpg", "a.jpg#1", "b.jpg", "v_Dive_g01_c02.avi@0", "v_Dive_g01_c03.avi@3#1"]).tolist()
-    [0, 0, 1, 2, 2]
-    """
-    return np.unique([_SAME_SOURCE.sub("", name) for name in names], return_inverse=True)[1].reshape(-1)

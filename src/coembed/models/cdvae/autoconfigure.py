@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coembed.data.names import groups_of
+from coembed.data.pairs import Pairs
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, RegressionConfig
-from coembed.models.cdvae.dataset_stats import HEAVY, Evidence, Pairs, gather
+from coembed.models.cdvae.dataset_stats import HEAVY, Evidence, gather
 
 MANY = 5_000  # scenes from which the preset is as it is
 _FEW = 200  # scenes below which no U-Net is worth its weights

@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from coembed.errors import ModelError
+from coembed.models.cdvae.importance import log_weights
+from coembed.models.cdvae.network import CoEmbedding
 from coembed.numerics.random import Streams
-
-if TYPE_CHECKING:
-    from coembed.models.cdvae.model import CDVAE
 
 
 class ConditionalField:
-    """P(field | condition): a distribution over fields for a batch of conditions."""
+    """P(field | condition): a distribution over fields for a batch of conditions.
 
-    def __init__(self, model: CDVAE, condition: Tensor):
+    Args:
+        model: any co-embedding model.
+        condition: (batch, c, h, w), natural units.
+    """
+
+    def __init__(self, model: CoEmbedding, condition: Tensor):
         self.model, self.condition = model, condition
 
     def sample(
-        self, shape: tuple[int] = (1,), *, generator: Streams | torch.Generator | int | None = None
+        self, n: int | tuple[int, ...] = 1, *, generator: Streams | torch.Generator | int | None = None
     ) -> Tensor:
-        """(n, batch, c, h, w) for ``shape`` (n,); without a generator, from torch's global one."""
+        """Sample n fields per condition, (n, batch, c, h, w), natural units.
+
+        Args:
+            n: samples per condition, at least 1; a shape of one axis, (n,), is taken too.
+            generator: streams of noise; without one, seeded from torch's global one.
+
+        Raises:
+            ModelError: n below 1, or a shape of another number of axes than one.
+        """
+        if isinstance(n, tuple):
+            if len(n) != 1:
+                raise ModelError(f"n: got {n}, expected a number of samples per condition, or (number,)")
+            (n,) = n
         if generator is None:
             generator = int(torch.randint(2**62, (1,)).item())
-        return self.model.sample(self.condition, shape[0], generator=generator)
+        return self.model.sample(self.condition, n, generator=generator)
 
-    def log_prob(
+    def log_prob_bound(
         self, field: Tensor, particles: int = 1, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Importance-weighted bound on log p(field | condition), nats, (batch,)."""
+        """Importance-weighted lower bound, in expectation, on log p(field | condition), nats, (batch,).
+
+        Args:
+            field: (batch, c, h, w), natural units.
+            particles: with more, the bound is tighter; at least 1.
+            generator: of the particles; the same ones every time without it.
+
+        Raises:
+            ModelError: no particles, or a field of another shape.
+        """
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        return self.model.log_conditional(self.condition, field, particles=particles, generator=generator)
+        weights = log_weights(self.model, self.condition, field, particles=particles, generator=generator)
+        return weights.bound(joint=False)
+
+    log_prob = log_prob_bound
+    """The bound, under the name that distributions give their densities."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from coembed.data.names import groups_of
+from coembed.data.names import groups_of, whole_of
+from coembed.data.pairs import Pairs
 
 _PAIRS, _VALUES = 2_000, 24 << 20  # looked at, at most: so many pairs, or as many as have so many values
 _LEAST = 10  # pairs; fewer say nothing
@@ -28,20 +28,6 @@ _RANK = 128  # components of the residual in the stand-in for the model
 _RIDGES = [10 ** (k / 4) for k in range(-12, 17)]  # in units of the mean variance of the condition's components
 _SCALE = 2.0  # of the field, in its standard deviations: what is common stays straight, tails are compressed
 HEAVY = 10.0  # kurtosis of the residual's leading components; a Gaussian's is 3
-
-
-class Pairs(Protocol):
-    """Pairs of (condition, field) by row."""
-
-    def __len__(self) -> int: ...
-
-    def condition(self, rows: Tensor) -> Tensor:
-        """Conditions (batch, c, h, w), natural units."""
-        ...
-
-    def field(self, rows: Tensor) -> Tensor:
-        """Fields (batch, c, h, w), natural units."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
     """
     names = [str(i) for i in range(len(pairs))] if names is None else names
     groups = groups_of(names)
-    scenes = len({name.partition("#")[0] for name in names})
+    scenes = len({whole_of(name) for name in names})
     generator = torch.Generator().manual_seed(seed)
     count = max(groups, default=-1) + 1
     if len(groups) < _LEAST or count < 2:

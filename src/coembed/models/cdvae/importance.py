@@ -14,18 +14,15 @@ balance heuristic [Veach and Guibas 1995]), which keeps every weight below p(xg 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from coembed.errors import ModelError
+from coembed.models.cdvae.inference import noise_source
+from coembed.models.cdvae.network import CoEmbedding
 from coembed.numerics.random import Streams
-
-if TYPE_CHECKING:
-    from coembed.models.cdvae.model import CDVAE
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class LogWeights:
 
 @torch.no_grad()
 def log_weights(
-    model: CDVAE,
+    model: CoEmbedding,
     condition: Tensor,
     field: Tensor,
     *,
@@ -88,58 +85,37 @@ def log_weights(
         raise ModelError(f"particles: got {particles}, expected at least 1")
     if not 0 <= tie_share < 1:
         raise ModelError(f"tie_share: got {tie_share}, expected 0 or more and less than 1")
-    xc, xg, mean, features = model._inputs(condition, field)
-    noise, ladder = noise_from(generator, xc.device), model.field_ladder
+    enc, residual = model.encode(condition), model.standardise_field(field)
+    residual = residual - enc.mean
+    noise, ladder = noise_source(generator, residual.device), model.field_ladder
     from_tie = int(tie_share * particles)
-    temperatures = [1.0] * ladder.layers
     for_field: list[Tensor] = []
     for_condition: list[Tensor] = []
     elbo: list[Tensor] = []
-    maps = model._look(xc, mean)
     for k in range(particles):
-        qc = model.condition_ladder.infer(xc, noise)
-        context = model._context(qc, features, xc, mean, maps)
-        drawn = None
+        qc, enc = model.infer_condition(enc, noise)
+        sampled = None
         if k >= particles - from_tie:
-            drawn = model.tie.draw(ladder, context, noise((len(xc), model.tie.noise_size)), temperatures)
-        qg = ladder.infer(xg - mean, noise, at=drawn, seen=context.seen)
+            sampled = model.sample_latents(enc, noise((len(enc), model.tie.noise_size)), [1.0] * ladder.layers)
+        qg = ladder.infer(residual, noise, at=sampled, context_maps=enc.context_maps)
         log_q = qg.log_posterior()
-        log_tie = model.tie.log_prob(qg.codes, ladder, context)
-        target = ladder.decode(qg.codes, context.seen).log_prob(xg - mean) + log_tie
-        if drawn is None:
+        log_tie = model.tie.log_prob(ladder, qg.latents, enc)
+        target = ladder.decode(qg.state).log_prob(residual) + log_tie
+        if sampled is None:
             elbo.append(target - log_q)
         if from_tie:
             share = from_tie / particles
             log_q = torch.logaddexp(math.log1p(-share) + log_q, math.log(share) + log_tie)
         for_field.append(target - log_q)
-        own = model.condition_ladder.decode(qc.codes).log_prob(xc)
+        own = model.condition_ladder.decode(qc.state).log_prob(enc.condition)
         for_condition.append(own + model.tie.condition_log_prior(qc) - qc.log_posterior())
-    volume = _log_volume(model.field_std, model.config.field_shape) + model._log_volume(field)
-    condition_volume = _log_volume(model.condition_std, model.config.condition_shape)
+    condition_volume, volume = model.log_volumes(field)
     return LogWeights(
         field=torch.stack(for_field) - volume,
         condition=torch.stack(for_condition) - condition_volume,
         elbo_field=torch.stack(elbo) - volume,
-        coupled=model.config.condition_code == "sample",
+        coupled=model.samples_latents,
     )
-
-
-def noise_from(
-    generator: torch.Generator | Streams, device: torch.device
-) -> Callable[[tuple[int, ...]], Tensor]:
-    """A source of standard normals of any shape (batch, ...); from ``Streams``, row i is from stream i."""
-
-    def draw(shape: tuple[int, ...]) -> Tensor:
-        if isinstance(generator, Streams):
-            return generator.normal(1, math.prod(shape[1:]))[0].view(shape).to(device)
-        return torch.randn(*shape, generator=generator, device=generator.device).to(device)
-
-    return draw
-
-
-def _log_volume(std: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Log determinant of the standardisation: standardised densities minus this are in natural units."""
-    return std.log().sum() * (shape[1] * shape[2])
 
 
 def _log_mean(values: Tensor) -> Tensor:

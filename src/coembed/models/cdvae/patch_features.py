@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PATCH = 4  # pixels per side, of the image shrunk to LONGEST at most
-LONGEST = 32
-_GRID = 2  # cells a side that are averaged over
-_LEAST_VARIANCE = 5e-4  # of a patch, in variances of the data: flatter ones are left small
+PATCH = 4  # pixels per side, of the image shrunk to MAX_SIDE at most
+MAX_SIDE = 32
+_GRID = 2  # cells per side that are averaged over
+MIN_VARIANCE = 5e-4  # of a patch, in variances of the data: flatter ones are left small
 _WHITENING = 0.1
 _THRESHOLD = 0.2
 _IMAGES, _FOUND_IN, _ROUNDS = 4_000, 40_000, 5  # images, patches and rounds that make the dictionary
 _AT_A_TIME = 64
-_LEAST_MEAN = 1e-3
+MIN_MEAN = 1e-3
 
 
 class Patches(nn.Module):
@@ -38,14 +38,14 @@ class Patches(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], words: int):
         super().__init__()
-        self.side = _shrunk(shape)
+        self.side = _shrink(shape)
         self.places = tuple(side - PATCH + 1 for side in self.side)
         self.size = words * _GRID**2
         self.register_buffer("words", torch.zeros(shape[0] * PATCH**2, words))
         self.register_buffer("threshold", torch.zeros(words))
 
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
+    def initialize_from_data(self, x: Tensor) -> None:
         """Find the dictionary among the patches of images x."""
         generator = torch.Generator().manual_seed(0)
         images = torch.randperm(len(x), generator=generator)[:_IMAGES]
@@ -75,7 +75,7 @@ class Patches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The averages' square roots; no gradient goes through them."""
         parts = [self._averages(part) for part in x.float().split(_AT_A_TIME)]
-        return (torch.cat(parts) + _LEAST_MEAN).sqrt()
+        return (torch.cat(parts) + MIN_MEAN).sqrt()
 
     def _averages(self, x: Tensor) -> Tensor:
         patches = self._cut(x).bfloat16()
@@ -93,16 +93,16 @@ class Patches(nn.Module):
             x = F.interpolate(x, self.side, mode="area")
         patches = F.unfold(x, PATCH).transpose(1, 2)
         patches = patches - patches.mean(-1, keepdim=True)
-        return patches * (patches.var(-1, keepdim=True) + _LEAST_VARIANCE).rsqrt()
+        return patches * (patches.var(-1, keepdim=True) + MIN_VARIANCE).rsqrt()
 
 
 def fit_in(shape: tuple[int, int, int]) -> bool:
-    """Whether an image of (channels, height, width) has patches enough for every cell."""
-    return min(_shrunk(shape)) >= 2 * PATCH
+    """Tell if an image of (channels, height, width) has patches enough for every cell."""
+    return min(_shrink(shape)) >= 2 * PATCH
 
 
-def _shrunk(shape: tuple[int, int, int]) -> tuple[int, int]:
-    shrink = max(1.0, max(shape[1:]) / LONGEST)
+def _shrink(shape: tuple[int, int, int]) -> tuple[int, int]:
+    shrink = max(1.0, max(shape[1:]) / MAX_SIDE)
     return round(shape[1] / shrink), round(shape[2] / shrink)
 
 

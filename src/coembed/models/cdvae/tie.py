@@ -1,123 +1,167 @@
-r"""A tie: p(zg | zc), what a condition's codes say of a field's codes (paper sec. 3.2 and 3.3).
+r"""A tie: p(zg | zc), what a condition's latents say of a field's latents (paper sec. 3.2 and 3.3).
 
-Every tie answers the same four questions, whatever its family:
+Every tie answers the same questions, whatever its family; a subclass overrides what it knows better:
 
-* ``rate``: E_q[log q(zg) - log p(zg | zc)] (and what the tie adds to the rate of zc), one value an example;
-* ``log_prob``: log p(zg | zc), normalised, of given codes: the model as it is sampled;
-* ``draw``: codes of the field, from noise handed in;
-* ``noise_size``: how many numbers per draw uses.
+* ``conditional``: p(next latent | latents above, zc), a Gaussian or a mixture of them, layer by layer;
+* ``top``: the first of those in closed form, of all latents at once where ``is_joint``: where steering begins;
+* ``sample``: latents of the field, from noise handed in, ``noise_size`` numbers per sample;
+* ``log_prob``: log p(zg | zc) of given latents, normalised: the model as it is sampled;
+* ``rate``: E_q[log q(zg) - log p(zg | zc)] and what the tie adds to the rate of zc, one value per example;
+* ``condition_log_prior``: log p(zc) of the joint; ``latent_scales``: its standard deviations, and the field's;
+* ``initialize_from_data`` and ``diagnostics``: starting values in closed form, numbers for the log.
 
-Codes are lists, coarse to fine; each is flattened where a tie needs vectors.
+There is no p(zg | zc) as one distribution object: it is sampled and judged layer by layer, along the way down
+the field's ladder, which these take. Latents are lists, coarse to fine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
-from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.towers_conv import Path
+from coembed.models.cdvae.encoded import EncodedCondition
+from coembed.models.cdvae.inference import Inference, TopDownState, total
+from coembed.models.cdvae.ladder import LadderVAE
 from coembed.numerics.distributions import Gaussian, Mixture
 
 
-@dataclass(frozen=True)
-class TieContext:
-    """What a tie may read of the condition: codes coarse to fine, and the regression's features and mean.
+class Tie(nn.Module):
+    """No tie: the field's latents come from its ladder's own prior. The base of every other tie.
 
-    ``condition`` and ``mean`` are standardised maps (batch, c, h, w); ``seen`` are the maps that the field's
-    ladder sees of the condition, coarse to fine.
+    Args:
+        config: of the family.
+        condition: the condition's ladder.
+        field: the field's ladder.
+        feature_size: length of the regression's features, 0 where the tie reads none.
     """
 
-    codes: list[Tensor]
-    features: Tensor | None = None
-    condition: Tensor | None = None
-    mean: Tensor | None = None
-    seen: list[Tensor] | None = None
-
-    def flat(self) -> Tensor:
-        """Everything in one vector, (batch, size)."""
-        parts = [c.flatten(1) for c in self.codes]
-        return torch.cat(parts if self.features is None else [*parts, self.features], -1)
-
-    def rows(self, index: Tensor) -> TieContext:
-        """The context of other examples, chosen and repeated by ``index``."""
-        pick = lambda t: None if t is None else t[index]  # noqa: E731
-        codes = [c[index] for c in self.codes]
-        seen = seen_rows(self.seen, index)
-        return TieContext(codes, pick(self.features), pick(self.condition), pick(self.mean), seen)
-
-
-def seen_rows(seen: list[Tensor] | None, index: Tensor) -> list[Tensor] | None:
-    """What is seen of other examples, chosen and repeated by ``index``; None where nothing is seen."""
-    return None if seen is None else [maps[index] for maps in seen]
-
-
-class Tie(nn.Module):
-    """No tie: the field's codes come from the field ladder's own prior. The base of every other tie."""
+    leaves_lower_layers: bool = True
+    """Latents below the top one are told by the ladder's own prior alone."""
+    moves_lower_latents = False
+    """A network of the tie's tells latents below the top one from those above them."""
+    is_joint = False
+    """One mixture holds the latents of every layer."""
 
     def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__()
-        del feature_size
         self.config = config
         self.condition_sizes, self.sizes = condition.code_sizes, field.code_sizes
-        self.shapes = field.code_shapes
-
-    @property
-    def leaves_lower_layers(self) -> bool:
-        """Whether codes below the top one are told by the ladder's own prior alone."""
-        return self.config.kind == "none" or self.config.layers == "top"
+        self.shapes, self.feature_size = field.code_shapes, feature_size
 
     @property
     def noise_size(self) -> int:
-        """Standard normals a draw uses: one per code dimension, and one that picks a mixture component."""
+        """Standard normals a sample uses: one per dimension, and one that picks a mixture's component."""
         return sum(self.sizes) + 1
 
-    def conditional(
-        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
+    def top_conditional(
+        self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition
     ) -> Gaussian | Mixture:
-        """p(zg_layer | zg above, zc); ``ladder`` is the field's, whose own prior it may start from."""
-        return self._own(layer, ladder, above, context)
+        """p(top latent | zc), flat where it is a mixture; see ``conditional``."""
+        return ladder.tower.prior(state)
 
-    def _own(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
-        like = context.codes[0].new_zeros(len(context.codes[0]), *self.shapes[layer])
-        return ladder.prior(layer, above, like=like, seen=context.seen)
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
+        """p(next latent | latents above, zc) below the top; see ``conditional``."""
+        return ladder.tower.prior(state)
+
+    def conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian | Mixture:
+        """p(next latent | latents above, zc), flat where it is a mixture.
+
+        Args:
+            ladder: the field's.
+            state: its way down so far.
+            enc: conditions with latents, one per row.
+        """
+        told = self.lower_conditional if state.layer else self.top_conditional
+        return told(ladder, state, enc)
+
+    def lower_conditionals(
+        self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition
+    ) -> Iterator[Gaussian]:
+        """``lower_conditional`` of every layer below the top, given the latents above it."""
+        state = top_down(ladder, enc)
+        for latent in latents[:-1]:
+            state = ladder.tower.step(state, latent)
+            yield self.lower_conditional(ladder, state, enc)
+
+    def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
+        """p(top latent | zc), of all latents at once where ``is_joint``, in closed form.
+
+        Raises:
+            ModelError: a tie that has no closed form.
+        """
+        return self.top_conditional(ladder, top_down(ladder, enc), enc)
+
+    def sample(
+        self,
+        ladder: LadderVAE,
+        enc: EncodedCondition,
+        noise: Tensor,
+        temperatures: list[float],
+        top: Gaussian | Mixture | None = None,
+    ) -> TopDownState:
+        """Latents of fields, at the end of the ladder's way down, from ``noise`` (batch, noise_size).
+
+        Args:
+            ladder: the field's.
+            enc: conditions with latents, one per row.
+            noise: standard normals; the first picks a mixture's component.
+            temperatures: scale of the noise of every layer, top first.
+            top: sampled in place of what the tie says of the top latent.
+        """
+        uniform, state = torch.special.ndtr(noise[:, 0]), top_down(ladder, enc)
+        for i, part in enumerate(noise[:, 1:].split(self.sizes, -1)):
+            part = part.view(-1, *self.shapes[i])
+            found = top if top is not None and i == 0 else self.conditional(ladder, state, enc)
+            if isinstance(found, Mixture):
+                latent = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
+            else:
+                latent = found.sample(part * temperatures[i])
+            state = ladder.tower.step(state, latent)
+        return state
+
+    def log_prob(self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition) -> Tensor:
+        """log p(zg | zc) of the model as sampled, (batch,)."""
+        top = self.top_conditional(ladder, top_down(ladder, enc), enc)
+        first = latents[0].flatten(1) if isinstance(top, Mixture) else latents[0]
+        lower = zip(latents[1:], self.lower_conditionals(ladder, latents, enc), strict=True)
+        return total([top.log_prob(first), *(p.log_prob(z) for z, p in lower)])
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
         """``(rate, tie)`` in nats, each (batch,): their sum is E_q[log q(zg) - log p(zg | zc)]."""
-        del condition, ladder, context
-        total = sum(field.kl())
-        return total, torch.zeros_like(total)  # type: ignore[return-value, arg-type]
-
-    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, context: TieContext) -> Tensor:
-        """log p(zg | zc) of the model as sampled, (batch,)."""
-        total = torch.zeros(len(codes[0]), device=codes[0].device)
-        for i, code in enumerate(codes):
-            found = self.conditional(i, ladder, codes[:i], context)
-            total = total + found.log_prob(code.flatten(1) if isinstance(found, Mixture) else code)
-        return total
+        rate = total(field.kl())
+        return rate, torch.zeros_like(rate)
 
     def condition_log_prior(self, condition: Inference) -> Tensor:
         """log p(zc) of the joint, (batch,)."""
         return condition.log_prior()
 
-    def draw(
-        self, ladder: LadderVAE, context: TieContext, noise: Tensor, temperatures: list[float]
-    ) -> list[Tensor]:
-        """Field codes, coarse to fine, from ``noise`` (batch, noise_size)."""
-        uniform = torch.special.ndtr(noise[:, 0])
-        parts = noise[:, 1:].split(self.sizes, -1)
-        codes = Path()
-        for i, part in enumerate(parts):
-            part = part.view(-1, *self.shapes[i])
-            found = self.conditional(i, ladder, codes, context)
-            if isinstance(found, Mixture):
-                code = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
-            else:
-                code = found.sample(part * temperatures[i])
-            codes.append(code)
-        return codes
+    def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Standard deviations of the joint's prior, of both sides: (size,) per layer, top first."""
+        return [torch.ones(size) for size in self.condition_sizes], [torch.ones(size) for size in self.sizes]
+
+    @torch.no_grad()
+    def initialize_from_data(
+        self, condition: LadderVAE, field: LadderVAE, xc: Tensor, residual: Tensor
+    ) -> None:
+        """Set what has a closed form, if anything has.
+
+        Args:
+            condition: the condition's ladder, with starting values.
+            field: the field's, likewise.
+            xc: (n, c, h, w), standardised conditions.
+            residual: (n, c', h', w'), what the regression leaves of their fields.
+        """
+
+    def diagnostics(self, field: Inference, enc: EncodedCondition) -> dict[str, float]:
+        """Numbers for the log of a training run."""
+        return {}
+
+
+def top_down(ladder: LadderVAE, enc: EncodedCondition) -> TopDownState:
+    """The field ladder's way down for conditions, before the top latent."""
+    return ladder.tower.top_down(enc.mean, enc.context_maps)

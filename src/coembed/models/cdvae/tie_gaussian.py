@@ -1,4 +1,4 @@
-"""The ties by name, and the paper's Gaussian one (sec. 3.2)."""
+"""The paper's Gaussian tie (sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
-from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.tie import Tie, TieContext
-from coembed.models.cdvae.tie_flow import FlowTie
-from coembed.models.cdvae.tie_mixture import MixtureTie
+from coembed.models.cdvae.encoded import EncodedCondition
+from coembed.models.cdvae.inference import Inference, TopDownState, total
+from coembed.models.cdvae.ladder import LadderVAE
+from coembed.models.cdvae.tie import Tie
 from coembed.numerics.distributions import LOG_2PI, Gaussian
 
-__all__ = ["FlowTie", "GaussianTie", "MixtureTie", "Tie", "TieContext", "build_tie"]
-
-_LEAST_LOG_S = -12.0
+MIN_LOG_S = -12.0
 
 
 class GaussianTie(Tie):
@@ -31,7 +29,8 @@ class GaussianTie(Tie):
         super().__init__(config, condition, field, feature_size)
         pairs = zip(self.condition_sizes, self.sizes, strict=False)
         self.tied = [max(1, math.ceil(config.fraction * min(a, b))) for a, b in pairs]
-        if config.layers == "top":
+        self.leaves_lower_layers = config.layers == "top"
+        if self.leaves_lower_layers:
             self.tied = self.tied[:1]
         for layer, tied in enumerate(self.tied):
             start = torch.full((tied,), 2 * math.log(config.sigma))
@@ -46,17 +45,19 @@ class GaussianTie(Tie):
         if not self.config.learn_strength:
             return log_s.exp()
         # Bounded below: a tie that has become exact would have no way back.
-        return torch.exp(_LEAST_LOG_S + nn.functional.softplus(log_s - _LEAST_LOG_S))
+        return torch.exp(MIN_LOG_S + nn.functional.softplus(log_s - MIN_LOG_S))
 
-    def conditional(self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext) -> Gaussian:
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
         """The prior and the tie's message on tied dimensions (``exact``: the product), the prior elsewhere."""
-        prior = self._own(layer, ladder, above, context)
-        return self._tied(layer, prior, context, exact=self.config.conditional == "exact")
+        prior = ladder.tower.prior(state)
+        return self._tie_layer(state.layer, prior, enc, exact=self.config.conditional == "exact")
 
-    def _tied(self, layer: int, prior: Gaussian, context: TieContext, *, exact: bool) -> Gaussian:
+    top_conditional = lower_conditional
+
+    def _tie_layer(self, layer: int, prior: Gaussian, enc: EncodedCondition, *, exact: bool) -> Gaussian:
         if layer >= len(self.tied):
             return prior
-        zc, tied, shape = context.codes[layer].flatten(1), self.tied[layer], prior.mean.shape
+        zc, tied, shape = enc.latent(layer), self.tied[layer], prior.mean.shape
         own = Gaussian(prior.mean.flatten(1), prior.log_var.expand_as(prior.mean).flatten(1))
         if self.config.layers == "all":  # the paper's eq. 3 read literally: every layer's prior is N(0, I)
             own = Gaussian.standard(own.mean)
@@ -68,21 +69,19 @@ class GaussianTie(Tie):
         return Gaussian(mean.view(shape), log_var.view(shape))
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
         """KL to the ladder's priors, and the expected tie energy with its normaliser (eq. 4).
 
         ``hier``: the KL to the product of prior and tie, which is both at once.
         """
-        del ladder
         if self.config.layers == "hier":
-            rate = torch.zeros(len(field.codes[0]), device=field.codes[0].device)
-            for i, (q, p) in enumerate(zip(field.posteriors, field.priors, strict=True)):
-                # Also when samples are drawn by the paper's rule, the loss is the bound of the exact joint.
-                rate = rate + q.kl(self._tied(i, p, context, exact=True))
+            # Also when samples follow the paper's rule, the loss is the bound of the exact joint.
+            layers = enumerate(zip(field.posteriors, field.priors, strict=True))
+            rate = total(q.kl(self._tie_layer(i, p, enc, exact=True)) for i, (q, p) in layers)
             return rate, torch.zeros_like(rate)
-        rate = sum(field.kl())
-        tie = torch.zeros_like(rate)  # type: ignore[arg-type]
+        rate = total(field.kl())
+        tie = torch.zeros_like(rate)
         for i, tied in enumerate(self.tied):
             qc, qg = condition.posteriors[i], field.posteriors[i]
             s = self.s(i)
@@ -90,21 +89,26 @@ class GaussianTie(Tie):
             spread = torch.exp(qc.log_var).flatten(1)[:, :tied] + torch.exp(qg.log_var).flatten(1)[:, :tied]
             energy = ((distance.square() + spread) / (2 * s)).sum(-1)
             tie = tie + energy - 0.5 * torch.log1p(2 / s).sum()
-        return rate, tie  # type: ignore[return-value]
+        return rate, tie
 
     def condition_log_prior(self, condition: Inference) -> Tensor:
         """The joint's own marginal, N(0, (1+s)/(2+s)), on tied top dimensions; ``hier`` keeps the ladder's."""
-        total = condition.log_prior()
+        log_prior = condition.log_prior()
         if self.config.layers == "hier":
-            return total
-        s = self.s(0)
-        variance = (1 + s) / (2 + s)
-        z = condition.codes[0].flatten(1)[:, : self.tied[0]]
+            return log_prior
+        variance = self._marginal_variance(0)
+        z = condition.latents[0].flatten(1)[:, : self.tied[0]]
         own = -0.5 * (LOG_2PI + z.square()).sum(-1)
-        return total - own - 0.5 * (LOG_2PI + variance.log() + z.square() / variance).sum(-1)
+        return log_prior - own - 0.5 * (LOG_2PI + variance.log() + z.square() / variance).sum(-1)
 
+    def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Standard deviations of the joint's prior, of both sides: less than 1 where tied."""
+        scales = super().latent_scales()
+        for layer, tied in enumerate(self.tied):
+            for side in scales:
+                side[layer][:tied] = torch.sqrt(self._marginal_variance(layer).detach().cpu())
+        return scales
 
-def build_tie(config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int) -> Tie:
-    """The tie that ``config.kind`` names."""
-    kinds = {"none": Tie, "gaussian": GaussianTie, "mixture": MixtureTie, "flow": FlowTie}
-    return kinds[config.kind](config, condition, field, feature_size if config.features else 0)
+    def _marginal_variance(self, layer: int) -> Tensor:
+        s = self.s(layer)
+        return (1 + s) / (2 + s)

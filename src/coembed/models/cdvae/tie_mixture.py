@@ -1,4 +1,4 @@
-"""Ties by a mixture density network: what several kinds of field may follow one condition (paper sec. 3.3)."""
+"""Ties by a mixture density network: several modes of fields for one condition (paper sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import TieConfig
-from coembed.models.cdvae.ladder import Inference, LadderVAE
-from coembed.models.cdvae.tie import Tie, TieContext
-from coembed.models.unet import UNet
+from coembed.models.cdvae.encoded import EncodedCondition
+from coembed.models.cdvae.inference import Inference, TopDownState, total
+from coembed.models.cdvae.ladder import LadderVAE
+from coembed.models.cdvae.tie import Tie, top_down
+from coembed.models.nn import UNet, zero_init
 from coembed.numerics.distributions import Gaussian, Mixture, bounded_log_var
-from coembed.numerics.mixture_of_regressions import fit_experts, grouped
+from coembed.numerics.mixture_of_regressions import fit_experts, kmeans
+
+ROWS = 4096  # examples at a time
 
 
 class MixtureTie(Tie):
-    r"""A mixture density network from the condition's codes to the field's (eq. 6, 7).
+    r"""A mixture density network from the condition's latents to the field's (eq. 6, 7); base of those below.
 
-    ``top``: over the top code; ``all``: over every code at once; ``hier``: a mixture over the top code, then
-    every lower code is Gaussian given the codes above and the condition. Components are diagonal Gaussians;
-    their scales are fixed, or free a band of neighbouring dimensions.
+    Components are diagonal Gaussians; their scales are fixed, or free per band of neighbouring dimensions.
+
+    Attributes:
+        dim: size of what the mixture is over.
+        inputs: layers of the condition's latents that it reads, from the top.
     """
+
+    leaves_lower_layers = False
 
     def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__(config, condition, field, feature_size)
-        self.dim = sum(self.sizes) if config.layers == "all" else self.sizes[0]
-        codes = (
-            self.condition_sizes[:1] if config.layers == "top" and not feature_size else self.condition_sizes
-        )
-        inputs, k, hidden = sum(codes) + feature_size, config.components, config.hidden
-        self.inputs = len(codes)
-        self.trunk = _trunk(inputs, hidden, config.dropout)
+        known, k, hidden = sum(self.condition_sizes[: self.inputs]), config.components, config.hidden
+        self.trunk = _trunk(known + feature_size, hidden, config.dropout)
         self.logits = nn.Linear(hidden, k)
         self.mean = nn.Linear(hidden, k * self.dim)
         for layer in (self.logits, self.mean):
@@ -40,113 +43,87 @@ class MixtureTie(Tie):
         nn.init.zeros_(self.logits.bias)
         # Components begin apart, half a prior deviation around zero, so that each finds examples of its own.
         nn.init.normal_(self.mean.bias, std=0.5)
-        self.experts = nn.Linear(sum(codes), k * self.dim) if config.experts else None
-        if self.experts is not None:
-            nn.init.zeros_(self.experts.weight)
-            nn.init.zeros_(self.experts.bias)
+        self.experts = zero_init(nn.Linear(known, k * self.dim)) if config.experts else None
         self.bands = _bands(self.dim)
         if config.learn_sigma:
-            self.band_scale = nn.Linear(hidden, k * (len(self.bands)))
-            nn.init.zeros_(self.band_scale.weight)
-            nn.init.zeros_(self.band_scale.bias)
+            self.band_scale = zero_init(nn.Linear(hidden, k * len(self.bands)))
             self.log_scale = nn.Parameter(torch.zeros(self.dim))
-        self.lower, self.refine, seen = nn.ModuleList(), None, inputs
-        if config.layers == "hier":
-            if config.refine and len(self.sizes) > 1:
-                channels = condition.shape[0] + 2 * field.shape[0]
-                shape = (channels, *field.shape[1:])
-                self.refine, seen = (
-                    UNet(shape, field.shape, config.refine, hidden // 2, config.dropout),
-                    inputs + hidden // 2,
-                )
-            for i in range(1, len(self.sizes)):
-                self.lower.append(_LowerTie(seen + sum(self.sizes[:i]), self.sizes[i], config))
 
-    def mixture(self, context: TieContext) -> Mixture:
-        """p(zg | zc) over the tied codes, flat (eq. 6)."""
-        h = self.trunk(TieContext(context.codes[: self.inputs], context.features).flat())
-        return self._mixture(h, context)
+    @property
+    def dim(self) -> int:
+        """Size of what the mixture is over: the top latent."""
+        return self.sizes[0]
 
-    def _mixture(self, h: Tensor, context: TieContext) -> Mixture:
+    @property
+    def inputs(self) -> int:
+        """Layers of the condition's latents that the mixture reads, from the top: all."""
+        return len(self.condition_sizes)
+
+    def mixture(self, enc: EncodedCondition) -> Mixture:
+        """p(zg | zc) over the tied latents, flat (eq. 6)."""
+        return self.density(self.trunk(enc.vector(self.inputs)), enc)
+
+    def density(self, h: Tensor, enc: EncodedCondition) -> Mixture:
+        """The mixture from the trunk's hidden vector h (batch, hidden)."""
         shape = (len(h), self.config.components, -1)
         mean = self.mean(h).view(shape).float()
         if self.experts is not None:
-            mean = mean + self.experts(TieContext(context.codes[: self.inputs]).flat()).view(shape).float()
+            mean = mean + self.experts(enc.vector(self.inputs, features=False)).view(shape).float()
         if not self.config.learn_sigma:
-            return Mixture(
-                self.logits(h).float(), mean, mean.new_full((1, 1, 1), 2 * math.log(self.config.sigma))
-            )
+            log_var = mean.new_full((1, 1, 1), 2 * math.log(self.config.sigma))
+            return Mixture(self.logits(h).float(), mean, log_var)
         log_var = bounded_log_var(self.band_scale(h).view(shape).float(), self.config.least_log_var, 4.0)
-        log_var = torch.repeat_interleave(log_var, _sizes(self.bands, log_var.device), -1, output_size=self.dim)
+        log_var = _over_bands(log_var, self.bands)
         return Mixture(self.logits(h).float(), mean, log_var + 2 * self.log_scale)
 
-    def conditional(
-        self, layer: int, ladder: LadderVAE, above: list[Tensor], context: TieContext
-    ) -> Gaussian | Mixture:
-        """The mixture at the top; below it the ladder's prior (``top``) or a Gaussian of its own (``hier``)."""
-        if layer == 0:
-            return self.mixture(context)
-        prior = self._own(layer, ladder, above, context)
-        if self.config.layers == "top":
-            return prior
-        seen = [context.flat(), *(c.flatten(1) for c in above)]
-        if self.refine is None:
-            return self.lower[layer - 1](torch.cat(seen, -1), prior)
-        missing = [prior.mean.new_zeros(len(prior.mean), *shape) for shape in self.shapes[len(above) :]]
-        so_far = ladder.decode([*above, *missing]).mean
-        detail, features = self.refine(torch.cat([context.condition, context.mean, so_far], 1))  # type: ignore[list-item]
-        moved = Gaussian(prior.mean + ladder.tower.project(detail, layer), prior.log_var)  # type: ignore[operator]
-        return self.lower[layer - 1](torch.cat([*seen, features], -1), moved)
+    def top_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Mixture:
+        """The mixture."""
+        return self.mixture(enc)
+
+    def tied_latents(self, field: Inference) -> Tensor:
+        """Sampled latents that the mixture is over, (batch, dim)."""
+        return field.latents[0].flatten(1)
 
     def rate(
-        self, field: Inference, condition: Inference, ladder: LadderVAE, context: TieContext
+        self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition
     ) -> tuple[Tensor, Tensor]:
-        """``replace``: the mixture is the prior of the field's code; ``add``: the paper's sum (eq. 7)."""
-        del condition
-        mixture = self.mixture(context)
-        if self.config.layers == "all":
-            flat = torch.cat([c.flatten(1) for c in field.codes], -1)
-            tie = -mixture.log_prob(flat)
-            rate = sum(field.kl()) if self.config.prior == "add" else -_entropies(field.posteriors)
-            return rate, tie  # type: ignore[return-value]
-        tie = -mixture.log_prob(field.codes[0].flatten(1))
-        kl = field.kl()
-        rate = kl[0] if self.config.prior == "add" else -field.posteriors[0].entropy()
-        for i in range(1, len(kl)):
-            if self.config.layers == "top":
-                rate = rate + kl[i]
-            else:
-                conditional = self.conditional(i, ladder, field.codes[:i], context)
-                rate = rate + field.posteriors[i].kl(conditional)  # type: ignore[arg-type]
-        return rate, tie
+        """``replace``: the mixture is the prior of the tied latents; ``add``: the paper's sum (eq. 7)."""
+        tie = -self.mixture(enc).log_prob(self.tied_latents(field))
+        top = field.kl()[0] if self.config.prior == "add" else -field.posteriors[0].entropy()
+        return total([top, *self.lower_rates(ladder, field, enc)]), tie
 
-    def log_prob(self, codes: list[Tensor], ladder: LadderVAE, context: TieContext) -> Tensor:
-        """log p(zg | zc) of the model as sampled, (batch,)."""
-        if self.config.layers == "all":
-            return self.mixture(context).log_prob(torch.cat([c.flatten(1) for c in codes], -1))
-        return super().log_prob(codes, ladder, context)
-
-    def draw(
-        self, ladder: LadderVAE, context: TieContext, noise: Tensor, temperatures: list[float]
-    ) -> list[Tensor]:
-        """Field codes; ``all`` draws every layer from one component, at the top's temperature."""
-        if self.config.layers != "all":
-            return super().draw(ladder, context, noise, temperatures)
-        flat = self.mixture(context).sample(torch.special.ndtr(noise[:, 0]), noise[:, 1:], temperatures[0])
-        return [c.view(-1, *s) for c, s in zip(flat.split(self.sizes, -1), self.shapes, strict=True)]
+    def lower_rates(self, ladder: LadderVAE, field: Inference, enc: EncodedCondition) -> list[Tensor]:
+        """Rates of the latents below the top one, nats, each (batch,)."""
+        return field.kl()[1:]
 
     @torch.no_grad()
-    def start(self, codes: Tensor, generator: torch.Generator, condition: Tensor | None = None) -> None:
-        """Component means from k-means centres of field codes (n, dim): every component starts with data.
+    def initialize_from_data(
+        self, condition: LadderVAE, field: LadderVAE, xc: Tensor, residual: Tensor
+    ) -> None:
+        """Components from the latents of fields that a linear tower gives, see ``place_components``."""
+        if field.tower.linear_map() is None:
+            return
+        latents = torch.cat([field.tower.messages(x)[0].mean for x in residual.split(ROWS)])
+        inputs = None
+        if self.experts is not None:
+            parts = (condition.infer(x, None).latents[: self.inputs] for x in xc.split(ROWS))
+            inputs = torch.cat([torch.cat([z.flatten(1) for z in part], -1) for part in parts])
+        self.place_components(latents, torch.Generator().manual_seed(0), inputs)
 
-        With ``experts``, regressions on the codes of the ``condition`` (n, size) begin at the centres.
+    @torch.no_grad()
+    def place_components(
+        self, latents: Tensor, generator: torch.Generator, condition: Tensor | None = None
+    ) -> None:
+        """Component means from k-means centres of latents (n, dim): every component starts with data.
+
+        With ``experts``, regressions on the latents of the ``condition`` (n, size) begin at the centres.
         """
-        centres, nearest = grouped(codes, self.config.components, generator)
+        centres, nearest = kmeans(latents, self.config.components, generator)
         self.mean.bias[: centres.numel()].copy_(centres.flatten())
-        share = torch.bincount(nearest, minlength=len(centres)).clamp(min=1) / len(codes)
+        share = torch.bincount(nearest, minlength=len(centres)).clamp(min=1) / len(latents)
         self.logits.bias[: len(share)].copy_(share.log())
         if self.experts is not None and condition is not None:
-            found = fit_experts(condition, codes, nearest)
+            found = fit_experts(condition, latents, nearest)
             number = found.bias.numel()
             self.experts.weight[:number].copy_(found.weight.transpose(1, 2).reshape(number, -1))
             self.experts.bias[:number].copy_(found.bias.flatten())
@@ -155,9 +132,107 @@ class MixtureTie(Tie):
             if self.config.learn_sigma:
                 self.log_scale.copy_(0.5 * (found.share @ found.variance).log())
 
+    def diagnostics(self, field: Inference, enc: EncodedCondition) -> dict[str, float]:
+        """``components``, and ``components_effective``: exponential of the mean responsibility's entropy."""
+        used = self.mixture(enc).responsibilities(self.tied_latents(field)).mean(0)
+        effective = math.exp(-(used * used.clamp(min=1e-12).log()).sum().item())
+        return {"components_effective": effective, "components": float(self.config.components)}
 
-class _LowerTie(nn.Module):
-    """p(zg_i | everything above, zc): the prior, moved and scaled by a network that starts at zero."""
+
+class TopMixture(MixtureTie):
+    """A mixture over the top latent; the ladder's own prior tells those below."""
+
+    leaves_lower_layers = True
+
+    @property
+    def inputs(self) -> int:
+        """The condition's top latent alone, or all of them beside features."""
+        return len(self.condition_sizes) if self.feature_size else 1
+
+
+class JointMixture(MixtureTie):
+    """A mixture over all latents at once: every layer is sampled from one component."""
+
+    is_joint = True
+
+    @property
+    def dim(self) -> int:
+        """Size of all latents together."""
+        return sum(self.sizes)
+
+    def tied_latents(self, field: Inference) -> Tensor:
+        """All sampled latents, (batch, dim)."""
+        return torch.cat([z.flatten(1) for z in field.latents], -1)
+
+    def rate(
+        self, ladder: LadderVAE, field: Inference, condition: Inference, enc: EncodedCondition
+    ) -> tuple[Tensor, Tensor]:
+        """``replace``: the mixture is the prior of the latents; ``add``: the paper's sum (eq. 7)."""
+        tie = -self.mixture(enc).log_prob(self.tied_latents(field))
+        if self.config.prior == "add":
+            return total(field.kl()), tie
+        return -total(q.entropy() for q in field.posteriors), tie
+
+    def log_prob(self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition) -> Tensor:
+        """log p(zg | zc) of the model as sampled, (batch,)."""
+        return self.mixture(enc).log_prob(torch.cat([z.flatten(1) for z in latents], -1))
+
+    def sample(
+        self,
+        ladder: LadderVAE,
+        enc: EncodedCondition,
+        noise: Tensor,
+        temperatures: list[float],
+        top: Gaussian | Mixture | None = None,
+    ) -> TopDownState:
+        """Latents of every layer from one component, at the top's temperature."""
+        mixture = top if isinstance(top, Mixture) else self.mixture(enc)
+        flat = mixture.sample(torch.special.ndtr(noise[:, 0]), noise[:, 1:], temperatures[0])
+        parts = zip(flat.split(self.sizes, -1), self.shapes, strict=True)
+        return ladder.through([z.view(-1, *shape) for z, shape in parts], top_down(ladder, enc))
+
+
+class HierarchicalMixture(MixtureTie):
+    """A mixture over the top latent; every lower one is Gaussian given those above and the condition."""
+
+    moves_lower_latents = True
+
+    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+        super().__init__(config, condition, field, feature_size)
+        size, self.lower, self.refine = sum(self.condition_sizes) + feature_size, nn.ModuleList(), None
+        if config.refine and len(self.sizes) > 1:
+            shape = (condition.shape[0] + 2 * field.shape[0], *field.shape[1:])
+            self.refine = UNet(shape, field.shape, config.refine, config.hidden // 2, config.dropout)
+            size += config.hidden // 2
+        for i in range(1, len(self.sizes)):
+            self.lower.append(LowerPrior(size + sum(self.sizes[:i]), self.sizes[i], config))
+
+    def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
+        """The ladder's prior, moved by what all above says."""
+        prior, above = ladder.tower.prior(state), state.latents
+        known, network = [enc.vector(), *(z.flatten(1) for z in above)], self.lower[state.layer - 1]
+        if self.refine is None:
+            return network(torch.cat(known, -1), prior)
+        missing = [prior.mean.new_zeros(len(prior.mean), *shape) for shape in self.shapes[state.layer :]]
+        so_far = ladder.decode(ladder.through(missing, state)).mean
+        detail, features = self.refine(torch.cat([enc.condition, enc.mean, so_far], 1))
+        moved = Gaussian(prior.mean + ladder.tower.project(detail, state.layer), prior.log_var)
+        return network(torch.cat([*known, features], -1), moved)
+
+    def lower_rates(self, ladder: LadderVAE, field: Inference, enc: EncodedCondition) -> list[Tensor]:
+        """KL to what all above says of every lower latent, nats, each (batch,)."""
+        layers = zip(field.posteriors[1:], self.lower_conditionals(ladder, field.latents, enc), strict=True)
+        return [q.kl(p) for q, p in layers]
+
+
+class LowerPrior(nn.Module):
+    """p(zg_i | everything above, zc): a prior, moved and scaled by a network that starts at zero.
+
+    Args:
+        inputs: length of the vector of everything above.
+        size: of the latent.
+        config: of the tie.
+    """
 
     def __init__(self, inputs: int, size: int, config: TieConfig):
         super().__init__()
@@ -165,32 +240,19 @@ class _LowerTie(nn.Module):
         self.size, self.detail, self.least_log_var = size, min(size, config.detail), config.least_log_var
         self.net = _trunk(inputs, hidden, config.dropout)
         self.bands = _bands(size, first=8)
-        self.mean = nn.Linear(hidden, self.detail) if self.detail else None
-        self.band_scale = nn.Linear(hidden, len(self.bands))
+        self.mean = zero_init(nn.Linear(hidden, self.detail)) if self.detail else None
+        self.band_scale = zero_init(nn.Linear(hidden, len(self.bands)))
         self.log_scale = nn.Parameter(torch.zeros(size))
-        for layer in (self.mean, self.band_scale):
-            if layer is not None:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
 
-    def forward(self, seen: Tensor, prior: Gaussian) -> Gaussian:
-        h = self.net(seen)
+    def forward(self, known: Tensor, prior: Gaussian) -> Gaussian:
+        """From everything above (batch, inputs) and the prior of the latent (batch, ...)."""
+        h = self.net(known)
         log_var = bounded_log_var(self.band_scale(h).float(), self.least_log_var, 4.0)
-        log_var = torch.repeat_interleave(
-            log_var, _sizes(self.bands, log_var.device), -1, output_size=self.size
-        )
-        log_var = log_var + 2 * self.log_scale
+        log_var = _over_bands(log_var, self.bands) + 2 * self.log_scale
         shape, moved = prior.mean.shape, prior.mean
         if self.mean is not None:
             moved = moved + F.pad(self.mean(h).float(), (0, self.size - self.detail)).view(shape)
         return Gaussian(moved, prior.log_var + log_var.view(shape))
-
-
-def _entropies(posteriors: list[Gaussian]) -> Tensor:
-    total = posteriors[0].entropy()
-    for q in posteriors[1:]:
-        total = total + q.entropy()
-    return total
 
 
 def _trunk(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
@@ -209,5 +271,7 @@ def _bands(size: int, first: int = 4, growth: float = 1.3) -> list[int]:
     return lengths
 
 
-def _sizes(bands: list[int], device: torch.device) -> Tensor:
-    return torch.tensor(bands, device=device)
+def _over_bands(values: Tensor, bands: list[int]) -> Tensor:
+    """Values (..., bands) for every dimension of their bands, (..., size)."""
+    lengths = torch.tensor(bands, device=values.device)
+    return torch.repeat_interleave(values, lengths, -1, output_size=sum(bands))

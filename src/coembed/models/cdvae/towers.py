@@ -1,78 +1,174 @@
-r"""Towers: the networks of one ladder. What is stochastic about a ladder is in ``ladder.py``.
+r"""Towers: the networks of one ladder, and how its latents are inferred with them.
 
-A tower gives, coarse to fine, (1) ``messages(x)``: what the upward pass says of every code (eq. 24-25), (2)
-``prior(layer, above)``: p(z_i | z_{i+1}) (eq. 13-14), (3) ``decode(codes)``: mean and raw log variance of the
-pixels (eq. 12). Layer 0 is the top, whose prior is N(0, I).
+Layers run coarse to fine: layer 0 is the top, whose prior is N(0, I). The convolutional tower lies in
+``towers_conv``; the pixel likelihood is the ladder's.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from dataclasses import replace
+from typing import Generic, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
+from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState
+from coembed.models.nn import full_precision
 from coembed.numerics.distributions import Gaussian, bounded_log_var
+from coembed.numerics.pca import principal_components
 
 LOG_VAR_BOUNDS = (-8.0, 4.0)
 
+Message = TypeVar("Message", Gaussian, Tensor)
+"""One layer's part of the upward pass: a Gaussian, or hidden maps."""
 
-class Tower(Protocol):
-    """What a ladder asks of its networks; a convolutional tower has a way down of its own besides."""
 
-    code_shapes: list[tuple[int, ...]]
+class Tower(nn.Module, Generic[Message]):
+    """Networks of a ladder of Gaussian layers, the base of every tower.
 
-    def messages(self, x: Tensor) -> list[Gaussian]:
-        """The upward pass: one Gaussian a code, coarse to fine."""
-        ...
+    A tower must give ``messages``, ``infer_layer``, ``lower_prior`` and ``pixels``; the rest has a default.
 
-    def prior(
+    Args:
+        config: of the ladder.
+        shape: (channels, height, width) of the data.
+        code_shapes: of every latent, coarse to fine, without the batch.
+    """
+
+    def __init__(self, config: LadderConfig, shape: tuple[int, int, int], code_shapes: list[tuple[int, ...]]):
+        super().__init__()
+        self.config, self.shape, self.code_shapes = config, shape, code_shapes
+
+    # ---- what every tower gives ------------------------------------------------------------------------------
+
+    def messages(self, x: Tensor, context_maps: list[Tensor] | None = None) -> list[Message]:
+        """The upward pass of x (batch, c, h, w): one message per latent, coarse to fine (eq. 24-25)."""
+        raise NotImplementedError
+
+    def infer_layer(self, state: TopDownState, message: Message) -> tuple[Gaussian, Gaussian]:
+        """q(z_layer | x, latents above) and p(z_layer | latents above) of the next latent (eq. 26-27)."""
+        raise NotImplementedError
+
+    def lower_prior(self, state: TopDownState) -> Gaussian:
+        """p(z_layer | latents above) of the next latent, below the top (eq. 13-14)."""
+        raise NotImplementedError
+
+    def pixels(self, state: TopDownState) -> tuple[Tensor, Tensor | None]:
+        """Pixel mean (batch, c, h, w) and raw log variance of that shape, or None, after the last latent."""
+        raise NotImplementedError
+
+    # ---- what some towers have -------------------------------------------------------------------------------
+
+    def encode_context(self, condition: Tensor, mean: Tensor, proposals: Tensor | None) -> list[Tensor] | None:
+        """Maps of the condition that a conditional tower reads, coarse to fine; None for all others.
+
+        Args:
+            condition: (batch, c, h, w), standardised.
+            mean: their mean fields (batch, c', h', w').
+            proposals: fields of every mode (batch, modes * c', h', w'), if there are any; they end the list.
+        """
+        return None
+
+    def initialize_from_data(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> float | None:
+        """Set what has a closed form, if anything has, from standardised data.
+
+        Args:
+            x: (n, c, h, w).
+            components: its ``principal_components``, at least as many as there are dimensions, if known.
+
+        Returns:
+            The variance of the pixel noise, if that has a closed form.
+        """
+        return None
+
+    def linear_map(self) -> tuple[Tensor, Tensor] | None:
+        """``(offset (size,), weights (size, dimensions))`` of pixels that are linear in latents, or None."""
+        return None
+
+    def project(self, image: Tensor, layer: int) -> Tensor:
+        """The latent of one layer whose decoding is nearest to an image (batch, c, h, w), the offset aside.
+
+        Raises:
+            ConfigError: pixels that are not linear in the latents.
+        """
+        raise ConfigError(f"tower: got {self.config.tower!r}, expected 'linear', which can be projected on")
+
+    # ---- the way down ----------------------------------------------------------------------------------------
+
+    def top_down(self, rows: Tensor, context_maps: list[Tensor] | None = None) -> TopDownState:
+        """The state above the top latent; ``rows`` is any tensor (batch, ...) of the examples."""
+        return TopDownState(rows, context_maps)
+
+    def prior(self, state: TopDownState) -> Gaussian:
+        """p(z_layer | latents above) of the next latent: N(0, I) at the top."""
+        if state.layer:
+            return self.lower_prior(state)
+        return Gaussian.standard(state.rows.new_zeros(len(state.rows), *self.code_shapes[0]))
+
+    def step(self, state: TopDownState, latent: Tensor) -> TopDownState:
+        """The state after one more latent (batch, ...)."""
+        return replace(state, latents=(*state.latents, latent))
+
+    def infer(
         self,
-        layer: int,
-        above: list[Tensor],
+        x: Tensor,
+        noise: NoiseSource | None,
         *,
-        inference: bool = False,
-        seen: list[Tensor] | None = None,
-    ) -> Gaussian:
-        """p(z_layer | codes above), for layer >= 1; ``seen``: what a tower with sight sees of the condition."""
-        ...
+        at: list[Tensor] | None = None,
+        context_maps: list[Tensor] | None = None,
+    ) -> Inference:
+        """q(z | x): the upward pass, then top down, each posterior given the latents sampled above it.
 
-    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
-        """Pixel mean (batch, c, h, w) and raw log variance of that shape, or None."""
-        ...
+        Args:
+            x: (batch, c, h, w), standardised.
+            noise: gives standard normals; None takes the means.
+            at: latents from elsewhere, to be judged in place of latents sampled here.
+            context_maps: maps of the condition of x, from ``encode_context``.
+        """
+        posteriors: list[Gaussian] = []
+        priors: list[Gaussian] = []
+        state = self.top_down(x, context_maps)
+        for message in self.messages(x, context_maps):
+            posterior, prior = self.infer_layer(state, message)
+            posteriors.append(posterior)
+            priors.append(prior)
+            if at is not None:
+                latent = at[state.layer]
+            else:
+                latent = posterior.mean if noise is None else posterior.sample(noise(posterior.mean.shape))
+            state = self.step(state, latent)
+        return Inference(posteriors, priors, state)
 
 
-class FullyConnectedTower(nn.Module):
+class FullyConnectedTower(Tower[Gaussian]):
     """The paper's tower: vector codes, two fully connected layers and leaky rectifiers between them."""
 
     def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
-        super().__init__()
-        self.config, self.shape = config, shape
+        super().__init__(config, shape, [(c,) for c in config.codes])
         size, layers = math.prod(shape), len(config.codes)
-        self.code_shapes: list[tuple[int, ...]] = [(c,) for c in config.codes]
         codes, hidden = config.codes, config.hidden
         below = [codes[i + 1] if config.only_mean_up else hidden[i + 1] for i in range(layers - 1)] + [size]
         self.up = nn.ModuleList(_mlp(below[i], hidden[i], config.norm) for i in range(layers))
         self.up_head = nn.ModuleList(nn.Linear(hidden[i], 2 * codes[i]) for i in range(layers))
         self.down = nn.ModuleList(
-            _top_down(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
+            _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
         )
         self.down_inference = (
             None
             if config.shared
-            else nn.ModuleList(_top_down(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers))
+            else nn.ModuleList(
+                _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
+            )
         )
         outputs = 2 if config.likelihood == "pixel" else 1
         self.out = nn.Sequential(
             _mlp(codes[-1], hidden[-1], config.norm), nn.Linear(hidden[-1], outputs * size)
         )
 
-    def messages(self, x: Tensor) -> list[Gaussian]:
-        """The upward pass (eq. 24-25), from the finest code to the top."""
+    def messages(self, x: Tensor, context_maps: list[Tensor] | None = None) -> list[Gaussian]:
+        """The upward pass (eq. 24-25), from the finest latent to the top."""
         h, found = x.flatten(1), []
         for i in reversed(range(len(self.code_shapes))):
             h = self.up[i](h)
@@ -82,58 +178,49 @@ class FullyConnectedTower(nn.Module):
                 h = mean
         return found[::-1]
 
-    def prior(
-        self,
-        layer: int,
-        above: list[Tensor],
-        *,
-        inference: bool = False,
-        seen: list[Tensor] | None = None,
-    ) -> Gaussian:
-        """p(z_i | z_{i+1}) (eq. 13-14); inference has nets of its own when they are not shared."""
-        del seen
-        nets = self.down_inference if inference and self.down_inference is not None else self.down
-        mean, raw = nets[layer - 1](above[-1]).float().chunk(2, -1)
-        return Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS))
+    def infer_layer(self, state: TopDownState, message: Gaussian) -> tuple[Gaussian, Gaussian]:
+        """The message at the top; below, merged with the prior, or with nets of inference's own."""
+        prior = self.prior(state)
+        if not state.layer:
+            return message, prior
+        own = prior if self.down_inference is None else _gaussian_below(self.down_inference, state)
+        return own.merge(message), prior
 
-    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
+    def lower_prior(self, state: TopDownState) -> Gaussian:
+        """p(z_i | z_{i+1}) (eq. 13-14)."""
+        return _gaussian_below(self.down, state)
+
+    def pixels(self, state: TopDownState) -> tuple[Tensor, Tensor | None]:
         """Pixels depend on z_1 alone (eq. 12)."""
-        del seen
-        out = self.out(codes[-1]).float()
+        out = self.out(state.latents[-1]).float()
         if self.config.likelihood == "pixel":
             mean, raw = out.chunk(2, -1)
             return mean.view(-1, *self.shape), raw.view(-1, *self.shape)
         return out.view(-1, *self.shape), None
 
 
-class LinearTower(nn.Module):
+class LinearTower(Tower[Gaussian]):
     """Whitened principal components as codes: layer 0 holds the leading ones, the last layer the finest.
 
     The decoder is ``mean + basis (scale x code)``, so the exact posterior of a code is a Gaussian whose message
-    is the projection of the data: the upward pass. ``start`` sets all of it in closed form from data.
+    is the projection of the data: the upward pass. ``initialize_from_data`` sets all of it in closed form.
     """
 
     def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
-        super().__init__()
+        super().__init__(config, shape, [(c,) for c in config.codes])
         if config.likelihood == "pixel":
             raise ConfigError("likelihood: a linear tower has no network for 'pixel'; use 'channel' or 'fixed'")
-        self.config, self.shape = config, shape
         size, rank = math.prod(shape), sum(config.codes)
         if rank > size:
             raise ConfigError(f"codes: got {rank} dimensions in all, expected at most {size}, the data's size")
-        self.code_shapes: list[tuple[int, ...]] = [(c,) for c in config.codes]
         self.basis = nn.Parameter(torch.linalg.qr(torch.randn(size, rank))[0])
         self.offset = nn.Parameter(torch.zeros(size))
         self.log_scale = nn.Parameter(torch.zeros(rank))
         self.message_log_var = nn.Parameter(torch.full((rank,), 2 * math.log(config.sigma)))
 
     @torch.no_grad()
-    def start(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> float:
-        """Probabilistic principal components of x (batch, c, h, w) [Tipping and Bishop 1999].
-
-        Args:
-            x: (n, c, h, w).
-            components: its ``principal_components``, at least as many as there are codes, if known.
+    def initialize_from_data(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> float:
+        """Probabilistic principal components of x (n, c, h, w) [Tipping and Bishop 1999].
 
         Returns:
             The pixel noise's variance: the mean of the variances left out, at least ``sigma_floor`` squared, or
@@ -155,7 +242,7 @@ class LinearTower(nn.Module):
         self.message_log_var.copy_(math.log(noise) - scale2.log())
         return noise
 
-    def messages(self, x: Tensor) -> list[Gaussian]:
+    def messages(self, x: Tensor, context_maps: list[Tensor] | None = None) -> list[Gaussian]:
         """Projections on the components, in units of their standard deviations."""
         with full_precision(x):
             mean = ((x.flatten(1) - self.offset) @ self.basis) * torch.exp(-self.log_scale)
@@ -163,75 +250,38 @@ class LinearTower(nn.Module):
         parts = zip(mean.split(self.config.codes, -1), log_var.split(self.config.codes, -1), strict=True)
         return [Gaussian(m, v) for m, v in parts]
 
+    def infer_layer(self, state: TopDownState, message: Gaussian) -> tuple[Gaussian, Gaussian]:
+        """The message is a likelihood, so it merges with the prior at the top too."""
+        prior = self.prior(state)
+        return prior.merge(message) if state.layer else message.merge(prior), prior
+
+    def lower_prior(self, state: TopDownState) -> Gaussian:
+        """N(0, I): principal components are uncorrelated. What depends on what is the tie's to learn."""
+        above = state.latents[0]
+        return Gaussian.standard(above.new_zeros(len(above), self.config.codes[state.layer]))
+
+    def pixels(self, state: TopDownState) -> tuple[Tensor, Tensor | None]:
+        """Mean of the pixels from every latent."""
+        flat = torch.cat(state.latents, -1) * torch.exp(self.log_scale)
+        with full_precision(flat):
+            return (self.offset + flat @ self.basis.T).view(-1, *self.shape), None
+
+    def linear_map(self) -> tuple[Tensor, Tensor]:
+        """``(offset (size,), weights (size, dimensions))`` of the pixels."""
+        return self.offset, self.basis * torch.exp(self.log_scale)
+
     def project(self, image: Tensor, layer: int) -> Tensor:
-        """The code of one layer whose decoding is nearest to ``image`` (batch, c, h, w), the offset aside."""
+        """The latent of one layer whose decoding is nearest to an image (batch, c, h, w), the offset aside."""
         start = sum(self.config.codes[:layer])
         part = slice(start, start + self.config.codes[layer])
         with full_precision(image):
             return (image.flatten(1) @ self.basis[:, part]) * torch.exp(-self.log_scale[part])
 
-    def prior(
-        self,
-        layer: int,
-        above: list[Tensor],
-        *,
-        inference: bool = False,
-        seen: list[Tensor] | None = None,
-    ) -> Gaussian:
-        """N(0, I): principal components are uncorrelated. What depends on what is the tie's to learn."""
-        del inference, seen
-        return Gaussian.standard(above[0].new_zeros(len(above[0]), self.config.codes[layer]))
 
-    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
-        """Mean of the pixels from every code."""
-        del seen
-        flat = torch.cat(codes, -1) * torch.exp(self.log_scale)
-        with full_precision(flat):
-            return (self.offset + flat @ self.basis.T).view(-1, *self.shape), None
-
-
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions that start as the identity (or a 1 x 1 projection)."""
-
-    def __init__(self, inputs: int, outputs: int, norm: str = "none", dropout: float = 0.0):
-        super().__init__()
-        self.norm1 = _map_norm(norm, inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm2 = _map_norm(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        self.dropout = nn.Dropout2d(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (batch, c, h, w) to the same height and width."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """Switch autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
-def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
-
-    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above, where
-    directions that fewer rows than ``rank`` can't give are zero.
-    """
-    size = x.shape[1]
-    if size <= 4096:
-        values, vectors = torch.linalg.eigh(x.T.double() @ x.double() / len(x))
-        return values.flip(0)[:rank].clamp(min=0).float(), vectors.flip(1)[:, :rank].float()
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(0)
-    _, values, vectors = torch.svd_lowrank(x, q=min(rank + 16, *x.shape), niter=4)
-    torch.set_rng_state(generator_state)
-    short = max(0, rank - len(values))  # fewer rows than directions asked for
-    variances, directions = values[:rank].square() / len(x), vectors[:, :rank]
-    return F.pad(variances, (0, short)), F.pad(directions, (0, short))
+def _gaussian_below(nets: nn.ModuleList, state: TopDownState) -> Gaussian:
+    """The next latent's Gaussian, by the layer's own net from the latent above."""
+    mean, raw = nets[state.layer - 1](state.latents[-1]).float().chunk(2, -1)
+    return Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS))
 
 
 def _mlp(inputs: int, hidden: int, norm: str) -> nn.Sequential:
@@ -241,15 +291,9 @@ def _mlp(inputs: int, hidden: int, norm: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _top_down(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Sequential:
+def _conditional_net(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Sequential:
     return nn.Sequential(_mlp(above, hidden, config.norm), nn.Linear(hidden, 2 * code))
 
 
 def _vector_norm(norm: str, width: int) -> nn.Module:
     return {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": lambda _: nn.Identity()}[norm](width)
-
-
-def _map_norm(norm: str, channels: int) -> nn.Module:
-    if norm == "none":
-        return nn.Identity()
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(math.gcd(8, channels), channels)

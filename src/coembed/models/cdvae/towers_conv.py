@@ -8,6 +8,7 @@ the field at that place. What is one thing for the whole image is the top code's
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,156 +16,121 @@ from torch import Tensor, nn
 
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
-from coembed.models.cdvae.towers import LOG_VAR_BOUNDS, ResidualBlock
+from coembed.models.cdvae.inference import TopDownState
+from coembed.models.cdvae.towers import LOG_VAR_BOUNDS, Tower
+from coembed.models.nn import ResidualBlock, zero_init
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 
 Shape = tuple[int, int, int]
-# Of the top code: a mixture as its prior leaves its scale open, and then both grow without end.
-_FARTHEST, _TOP_LOG_VAR_BOUNDS = 3.0, (-8.0, 0.5)
-_SURE = -3.5  # raw value of a log variance of about -1.6 within these bounds
+# Of the top latent: a mixture as its prior leaves its scale open, and then both grow without end.
+MAX_TOP_MEAN, TOP_LOG_VAR_BOUNDS = 3.0, (-8.0, 0.5)
+INITIAL_RAW_LOG_VAR = -3.5  # a log variance of about -1.6 within these bounds
 
 
-class Path(list[Tensor]):
-    """Codes, coarse to fine, and the hidden map that a tower has after the first ``done`` of them.
+class ConvolutionalTower(Tower[Tensor]):
+    """Spatial latents at several scales, residual blocks; a decoder that reads every latent.
 
-    A draw tells every code from those above; so the way down is gone once, not once a code. Only for codes of
-    one draw, and one condition: codes may be appended, not replaced.
-    """
-
-    state: Tensor | None = None
-    done: int = 0
-
-    def go(self, state: Tensor) -> None:
-        """Note the hidden map after one more code."""
-        self.state, self.done = state, self.done + 1
-
-
-class ConvolutionalTower(nn.Module):
-    """Spatial codes at several scales, residual blocks; a decoder that reads every code.
+    The hidden map of its way down is read by all: a latent is told from it and put into it.
 
     Args:
         config: of the ladder.
         shape: (channels, height, width) of the data.
-        sight: the same of the condition, if the tower sees it; of any size.
-        kinds: fields of the data's shape that it is shown, besides the mean.
+        context_shape: the same of the condition, if the tower reads it; of any size.
+        n_proposals: fields of the data's shape that it is shown, besides the mean.
     """
 
-    def __init__(self, config: LadderConfig, shape: Shape, sight: Shape | None = None, kinds: int = 0):
-        super().__init__()
-        self.config, self.shape = config, shape
+    def __init__(
+        self, config: LadderConfig, shape: Shape, context_shape: Shape | None = None, n_proposals: int = 0
+    ):
         channels, height, width = shape
         for m in config.maps:
             if height % m or width % m:
                 raise ConfigError(f"maps: divisor {m} does not divide the field's size {height} x {width}")
-        self.code_shapes: list[tuple[int, ...]] = [
-            (c, height // m, width // m) for c, m in zip(config.codes, config.maps, strict=True)
-        ]
+        scales = zip(config.codes, config.maps, strict=True)
+        super().__init__(config, shape, [(c, height // m, width // m) for c, m in scales])
         codes, hidden, norm = config.codes, config.hidden, config.norm
-        self.look = None if sight is None else _Encoder(config, sight, shape, joins=False)
+        self.look = None if context_shape is None else _Encoder(config, context_shape, shape, joins=False)
         # Maps of the data's own size come in where the condition's do.
-        inputs = channels * (1 + kinds) * config.maps[-1] ** 2
-        self.show = None if sight is None else nn.Conv2d(inputs, hidden[-1], 3, padding=1)
-        self.read = _Encoder(config, shape, shape, joins=sight is not None)
-        if sight is None:
+        inputs = channels * (1 + n_proposals) * config.maps[-1] ** 2
+        self.show = None if context_shape is None else nn.Conv2d(inputs, hidden[-1], 3, padding=1)
+        self.read = _Encoder(config, shape, shape, joins=context_shape is not None)
+        if context_shape is None:
             self.begin = nn.Parameter(torch.zeros(1, hidden[0], *self.code_shapes[0][1:]))
         else:
             self.join = nn.ModuleList(ResidualBlock(2 * n, n, norm) for n in hidden[1:])
-        # The top code's prior is N(0, I); what the condition says of it is the tie's.
+        # The top latent's prior is N(0, I); what the condition says of it is the tie's.
         self.prior_head = nn.ModuleList(_head(n, c) for n, c in zip(hidden[1:], codes[1:], strict=True))
-        self.posterior_head = nn.ModuleList(_head(2 * n, c) for n, c in zip(hidden, codes, strict=True))
-        with torch.no_grad():
-            # The top code says something from the start, so that the tie learns from the start.
-            self.posterior_head[0].bias[codes[0] :].fill_(_SURE)  # type: ignore[index, union-attr]
+        # The top latent says something from the start, so that the tie learns from the start.
+        first = [INITIAL_RAW_LOG_VAR] + [0.0] * (len(codes) - 1)
+        self.posterior_head = nn.ModuleList(
+            _head(2 * n, c, raw) for n, c, raw in zip(hidden, codes, first, strict=True)
+        )
         self.put = nn.ModuleList(nn.Conv2d(c, n, 1) for n, c in zip(hidden, codes, strict=True))
         self.mix = nn.ModuleList(ResidualBlock(n, n, norm) for n in hidden)
         self.grow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in itertools.pairwise(hidden))
-        self.kinds = kinds
-        self.choose = nn.Conv2d(hidden[-1], kinds, 1) if kinds else None
+        self.n_proposals = n_proposals
+        self.choose = nn.Conv2d(hidden[-1], n_proposals, 1) if n_proposals else None
         outputs = channels * (2 if config.likelihood == "pixel" else 1)
         self.out = nn.Conv2d(hidden[-1], outputs * config.maps[-1] ** 2, 3, padding=1)
         with torch.no_grad():  # near the mean of all data to begin with, and not the same at every code
             self.out.weight.mul_(0.1)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def seen(self, condition: Tensor, mean: Tensor, kinds: Tensor | None = None) -> list[Tensor] | None:
-        """What is seen of standardised conditions: maps, one per code, coarse to fine, and the kinds.
-
-        Args:
-            condition: (batch, c, h, w).
-            mean: their mean fields (batch, c', h', w').
-            kinds: the fields of every kind, (batch, kinds * c', h', w'); they end the list.
-
-        Returns:
-            None without sight.
-        """
+    def encode_context(self, condition: Tensor, mean: Tensor, proposals: Tensor | None) -> list[Tensor] | None:
+        """Maps of standardised conditions, one per latent, coarse to fine, and the proposals, if any."""
         if self.look is None or self.show is None:
             return None
-        shown = mean if kinds is None else torch.cat([mean, kinds], 1)
+        shown = mean if proposals is None else torch.cat([mean, proposals], 1)
         shown = F.pixel_unshuffle(shown, self.config.maps[-1]).contiguous(memory_format=torch.channels_last)
         maps = self.look(condition, first=self.show(shown))
-        return maps if kinds is None else [*maps, kinds]
+        return maps if proposals is None else [*maps, proposals]
 
-    def messages(self, x: Tensor, seen: list[Tensor] | None = None) -> list[Tensor]:
-        """The upward pass: hidden maps of x, coarse to fine; what they say is told beside the codes above."""
-        return self.read(x, seen)
+    def messages(self, x: Tensor, context_maps: list[Tensor] | None = None) -> list[Tensor]:
+        """The upward pass: hidden maps of x; what they say is told beside the latents above."""
+        return self.read(x, context_maps)
 
-    def begin_at(self, layer: int, above: Tensor | None, seen: list[Tensor] | None) -> Tensor:
-        """The hidden map that a code is told from and put into, given that of the code above."""
-        if above is None:
-            return self.begin if seen is None else seen[0]
-        h = F.interpolate(self.grow[layer - 1](above), self.code_shapes[layer][1:])
-        return h if seen is None else self.join[layer - 1](torch.cat([h, seen[layer]], 1))
+    def top_down(self, rows: Tensor, context_maps: list[Tensor] | None = None) -> TopDownState:
+        """The state above the top latent: a map of the condition, or one that is learned."""
+        hidden = self.begin if context_maps is None else context_maps[0]
+        return TopDownState(rows, context_maps, hidden=hidden)
 
-    def go_on(self, layer: int, h: Tensor, code: Tensor) -> Tensor:
-        """The hidden map with its code put in."""
-        return self.mix[layer](h + self.put[layer](code))
+    def step(self, state: TopDownState, latent: Tensor) -> TopDownState:
+        """The latent put into the hidden map, which then grows to the size of the next latent."""
+        layer, maps = state.layer, state.context_maps
+        h = self.mix[layer](_hidden(state) + self.put[layer](latent))
+        if layer + 1 < len(self.code_shapes):
+            h = F.interpolate(self.grow[layer](h), self.code_shapes[layer + 1][1:])
+            h = h if maps is None else self.join[layer](torch.cat([h, maps[layer + 1]], 1))
+        return replace(state, latents=(*state.latents, latent), hidden=h)
 
-    def posterior(self, layer: int, h: Tensor, message: Tensor) -> Gaussian:
-        """q(z_layer | x, codes above) from the hidden map before it and what the upward pass says there."""
-        values = self.posterior_head[layer](torch.cat([h.expand_as(message), message], 1))
-        if layer:
-            return _gaussian(values)
+    def infer_layer(self, state: TopDownState, message: Tensor) -> tuple[Gaussian, Gaussian]:
+        """The upward pass is read beside the hidden map."""
+        hidden = _hidden(state).expand_as(message)
+        values = self.posterior_head[state.layer](torch.cat([hidden, message], 1))
+        if state.layer:
+            return _gaussian(values), self.prior(state)
         mean, raw = values.float().chunk(2, 1)
-        return Gaussian(_FARTHEST * torch.tanh(mean / _FARTHEST), bounded_log_var(raw, *_TOP_LOG_VAR_BOUNDS))
+        bounded = MAX_TOP_MEAN * torch.tanh(mean / MAX_TOP_MEAN)
+        return Gaussian(bounded, bounded_log_var(raw, *TOP_LOG_VAR_BOUNDS)), self.prior(state)
 
-    def prior_at(self, layer: int, h: Tensor) -> Gaussian:
-        """p(z_layer | codes above), for layer >= 1, from the hidden map before it."""
-        return _gaussian(self.prior_head[layer - 1](h))
+    def lower_prior(self, state: TopDownState) -> Gaussian:
+        """p(z_layer | all latents above), from the decoder's own way down."""
+        return _gaussian(self.prior_head[state.layer - 1](_hidden(state)))
 
-    def prior(
-        self,
-        layer: int,
-        above: list[Tensor],
-        *,
-        inference: bool = False,
-        seen: list[Tensor] | None = None,
-    ) -> Gaussian:
-        """p(z_i | all codes above), by the same top-down path as the decoder's."""
-        del inference  # always shared: the decoder's own path
-        above = above if len(above) == layer else above[:layer]
-        return self.prior_at(layer, self.begin_at(layer, self._state(above, seen), seen))
-
-    def decode(self, codes: list[Tensor], seen: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
-        """Pixels from every code."""
-        h = F.silu(self._state(codes, seen))  # type: ignore[arg-type]
+    def pixels(self, state: TopDownState) -> tuple[Tensor, Tensor | None]:
+        """Pixels from every latent; with proposals, plus a choice between those at every place."""
+        h = F.silu(_hidden(state))
         out = F.pixel_shuffle(self.out(h).float(), self.config.maps[-1])
-        if self.choose is not None and seen is not None:
+        if self.choose is not None and state.context_maps is not None:
             share = torch.softmax(self.choose(h).float(), 1)
             share = F.interpolate(share, scale_factor=self.config.maps[-1])
-            kinds = seen[-1].view(len(h), self.kinds, *self.shape)
-            chosen = (share[:, :, None] * kinds).sum(1)
+            proposals = state.context_maps[-1].view(len(h), self.n_proposals, *self.shape)
+            chosen = (share[:, :, None] * proposals).sum(1)
             out = torch.cat([out[:, : self.shape[0]] + chosen, out[:, self.shape[0] :]], 1)
         if self.config.likelihood == "pixel":
             mean, raw = out.chunk(2, 1)
             return mean, raw
         return out, None
-
-    def _state(self, codes: list[Tensor], seen: list[Tensor] | None) -> Tensor | None:
-        """The hidden map after the last code; a ``Path`` is gone on from where it stands."""
-        path = codes if isinstance(codes, Path) else Path(codes)
-        for layer in range(path.done, len(path)):
-            path.go(self.go_on(layer, self.begin_at(layer, path.state, seen), path[layer]))
-        return path.state
 
 
 class _Encoder(nn.Module):
@@ -187,7 +153,7 @@ class _Encoder(nn.Module):
         self.other = nn.ModuleList(nn.Conv2d(n, n, 1) for n in hidden) if joins else None
 
     def forward(
-        self, x: Tensor, seen: list[Tensor] | None = None, *, first: Tensor | None = None
+        self, x: Tensor, context_maps: list[Tensor] | None = None, *, first: Tensor | None = None
     ) -> list[Tensor]:
         """(batch, c, h, w) to maps, coarse to fine; ``first`` is added to the finest at the start."""
         if x.shape[2:] != self.size:
@@ -196,8 +162,8 @@ class _Encoder(nn.Module):
         h, found = self.stem(x) + self.place, []
         h = h if first is None else h + first
         for i in reversed(range(len(self.blocks))):
-            if self.other is not None and seen is not None:
-                h = h + self.other[i](seen[i])
+            if self.other is not None and context_maps is not None:
+                h = h + self.other[i](context_maps[i])
             h = self.blocks[i](h)
             found.append(h)
             if i:
@@ -205,12 +171,17 @@ class _Encoder(nn.Module):
         return found[::-1]
 
 
-def _head(inputs: int, codes: int) -> nn.Conv2d:
-    """1 x 1 convolution to mean and raw log variance; starts at the standard normal."""
-    head = nn.Conv2d(inputs, 2 * codes, 1)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+def _head(inputs: int, channels: int, raw_log_var: float = 0.0) -> nn.Conv2d:
+    """1 x 1 convolution to mean and raw log variance; starts at a zero mean and this variance everywhere."""
+    head = zero_init(nn.Conv2d(inputs, 2 * channels, 1))
+    head.bias = nn.Parameter(torch.cat([torch.zeros(channels), torch.full((channels,), raw_log_var)]))
     return head
+
+
+def _hidden(state: TopDownState) -> Tensor:
+    if state.hidden is None:
+        raise RuntimeError("this way down was begun by a tower without a hidden map")
+    return state.hidden
 
 
 def _gaussian(values: Tensor) -> Gaussian:

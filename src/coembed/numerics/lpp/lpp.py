@@ -196,29 +196,33 @@ def _solve(
     points: np.ndarray,
     graph: sparse.csr_array,
     scale: np.ndarray,
-    wanted: int,
+    n_components: int,
     ridge: float,
     memory_mb: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The D-weighted mean (r,), the largest 1 - lambda, falling, and their directions (r, k), scaled."""
+    """The D-weighted mean (r,), the largest 1 - lambda, falling, and their directions (r, k), scaled.
+
+    ``affinity`` is F^T W F and ``degree`` F^T D F, each over the sum of all weights.
+    """
     count, size = points.shape
-    degrees = np.asarray(graph.sum(1)).ravel()
-    total = degrees.sum()
+    weights = np.asarray(graph.sum(1)).ravel()
+    total = weights.sum()
     centre = np.zeros(size)
-    for where, part in chunks(points, memory_mb):
-        centre += degrees[where] @ part.astype(np.float64)
+    for rows, block in chunks(points, memory_mb):
+        centre += weights[rows] @ block.astype(np.float64)
     centre /= total
-    near, all_ = np.zeros((size, size)), np.zeros((size, size))
     centred = ((points - centre.astype(points.dtype)) * scale.astype(points.dtype)).astype(points.dtype)
+    affinity, degree = np.zeros((size, size)), np.zeros((size, size))
     step = max(1, int(memory_mb * 1e6 / 4 / (32 * size)))
     for start in range(0, count, step):
-        where = slice(start, min(start + step, count))
-        here = centred[where].astype(np.float64)
-        near += here.T @ (graph[where] @ centred)
-        all_ += (here * degrees[where, None]).T @ here
-    near, all_ = (near + near.T) / (2 * total), (all_ + all_.T) / (2 * total)
-    all_[np.diag_indices(size)] += (ridge + 1e-12) * np.trace(all_) / size
+        rows = slice(start, min(start + step, count))
+        block = centred[rows].astype(np.float64)
+        affinity += block.T @ (graph[rows] @ centred)
+        degree += (block * weights[rows, None]).T @ block
+    affinity = (affinity + affinity.T) / (2 * total)
+    degree = (degree + degree.T) / (2 * total)
+    degree[np.diag_indices(size)] += (ridge + 1e-12) * np.trace(degree) / size
     # Rows without an edge have no say: what only they span has no weight, and is no direction.
-    wanted = min(wanted, size)
-    values, vectors = scipy.linalg.eigh(near, all_, subset_by_index=(size - wanted, size - 1))
+    n_components = min(n_components, size)
+    values, vectors = scipy.linalg.eigh(affinity, degree, subset_by_index=(size - n_components, size - 1))
     return centre, values[::-1], vectors[:, ::-1]

@@ -6,7 +6,7 @@ import numpy as np
 
 from coembed.errors import ConfigError
 
-EXACT_ROWS = 200_000  # beyond this the exact search, which is quadratic, would take hours
+MAX_EXACT_ROWS = 200_000  # beyond this the exact search, which is quadratic, would take hours
 _SLACK = 8  # further candidates, which the exact distances may put in front of those float32 took
 _BUCKET = 64
 
@@ -23,9 +23,9 @@ def nearest_neighbors(
 
     Args:
         points: (n, d), float32 or float64.
-        k: neighbours a row.
+        k: neighbours per row.
         groups: (n,) whole numbers; rows of one group are never neighbours. By default a row is its own group.
-        memory_mb: how much the search may hold at a time, in MB, beside points and result.
+        memory_mb: that the search may hold at a time, in MB, beside points and result.
         method: ``exact`` compares all rows; ``faiss`` searches an inverted index (extra ``[scale]``) and may
             miss a few neighbours; ``auto`` is exact up to 200,000 rows.
 
@@ -40,11 +40,11 @@ def nearest_neighbors(
         raise ConfigError(f"neighbors: got {method!r}, expected auto, exact or faiss")
     count = len(points)
     groups = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
-    if method == "faiss" or (method == "auto" and count > EXACT_ROWS):
+    if method == "faiss" or (method == "auto" and count > MAX_EXACT_ROWS):
         candidates = _faiss_candidates(points, k + _SLACK, groups)
     else:
         candidates = _exact_candidates(points, k + _SLACK, groups, memory_mb)
-    return _ranked(points, candidates, k, memory_mb)
+    return _rank(points, candidates, k, memory_mb)
 
 
 def _exact_candidates(points: np.ndarray, k: int, groups: np.ndarray, memory_mb: float) -> np.ndarray:
@@ -83,7 +83,7 @@ def _exact_candidates(points: np.ndarray, k: int, groups: np.ndarray, memory_mb:
 
 
 def _smallest(block: np.ndarray, buckets: int, kept: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and values of the k smallest scores a row, in no order; bucket b holds b, b + buckets, ..."""
+    """Columns and values of the k smallest scores per row, in no order; bucket b holds b, b + buckets, ..."""
     dealt = block.reshape(len(block), -1, buckets)
     best = np.argpartition(dealt.min(1), kept - 1, axis=1)[:, :kept]
     columns = (best[:, None, :] + buckets * np.arange(dealt.shape[1])[:, None]).reshape(len(block), -1)
@@ -114,7 +114,9 @@ def _faiss_candidates(points: np.ndarray, k: int, groups: np.ndarray) -> np.ndar
     return found
 
 
-def _ranked(points: np.ndarray, candidates: np.ndarray, k: int, memory_mb: float):
+def _rank(
+    points: np.ndarray, candidates: np.ndarray, k: int, memory_mb: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of the candidates by distances taken exactly: differences first, in float64."""
     count, width = candidates.shape
     neighbors = np.full((count, k), -1, dtype=np.int64)

@@ -1,13 +1,13 @@
-"""Leading principal components of a layer too large for its covariance, by randomised subspace iteration."""
+"""Principal components: exact, randomised, and a layer as a short vector and back, whatever its size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from coembed.data.pairs import Pairs, Rows, chunks
 from coembed.errors import ConfigError
 
 _RANK = 256  # components kept of a layer too large to use whole
@@ -39,12 +39,25 @@ class Subspace:
 
     @classmethod
     def fit(
-        cls, pairs: Pairs, layer: Callable[[Rows], Tensor], mean: Tensor, *, full: int, rank: int | None
+        cls,
+        blocks: Callable[[], Iterable[Tensor]],
+        mean: Tensor,
+        *,
+        count: int,
+        full: int,
+        rank: int | None,
     ) -> Subspace:
         """The whole layer if it has at most ``full`` values and no rank is asked for, else components.
 
         Two rounds of subspace iteration from a fixed start [Halko, Martinsson and Tropp 2011], each one pass;
         in memory is one matrix (dim, rank + 16).
+
+        Args:
+            blocks: called once per pass; gives the layer (batch, ...) block by block, ``count`` rows in all.
+            mean: (dim,) float64, of all rows.
+            count: rows.
+            full: values of a layer that is used whole.
+            rank: components; None for as many as suit the size.
 
         Raises:
             ConfigError: a rank below 1.
@@ -54,27 +67,27 @@ class Subspace:
         dim = len(mean)
         if rank is None and dim <= full:
             return cls(mean, None, 0.0)
-        rank = min(rank or _RANK, dim, len(pairs) - 1)
+        rank = min(rank or _RANK, dim, count - 1)
         if rank == dim:
             return cls(mean, None, 0.0)
         width = min(rank + _OVERSAMPLE, dim)
         basis = torch.randn(dim, width, generator=torch.Generator().manual_seed(0))
         for _ in range(_ITERATIONS):
             product = torch.zeros_like(basis)
-            for rows in chunks(pairs):
-                centred = layer(rows).flatten(1) - mean.float()
-                product.addmm_(centred.T, centred @ basis, alpha=1 / len(pairs))
+            for block in blocks():
+                centred = block.flatten(1) - mean.float()
+                product.addmm_(centred.T, centred @ basis, alpha=1 / count)
             basis = torch.linalg.qr(product).Q
         inner, total = torch.zeros(width, width, dtype=torch.float64), 0.0
-        for rows in chunks(pairs):
-            centred = layer(rows).flatten(1) - mean.float()
+        for block in blocks():
+            centred = block.flatten(1) - mean.float()
             code = (centred @ basis).double()
-            inner.addmm_(code.T, code, alpha=1 / len(pairs))
-            total += float(centred.square().sum(dtype=torch.float64)) / len(pairs)
+            inner.addmm_(code.T, code, alpha=1 / count)
+            total += float(centred.square().sum(dtype=torch.float64)) / count
         values, vectors = torch.linalg.eigh(inner)
-        leading = vectors.flip(1)[:, :rank].float()
+        directions = vectors.flip(1)[:, :rank].float()
         left = max(total - float(values.flip(0)[:rank].sum()), 0.0) / (dim - rank)
-        return cls(mean, basis @ leading, max(left, 1e-12))
+        return cls(mean, basis @ directions, max(left, 1e-12))
 
     def encode(self, flat: Tensor) -> Tensor:
         """(..., dim) to (..., rank)."""
@@ -94,3 +107,22 @@ class Subspace:
         if self.basis is None:
             return torch.zeros_like(flat)
         return flat - (flat @ self.basis) @ self.basis.T
+
+
+def principal_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Variances (rank,) and directions (size, rank) of centred rows x (n, size), largest first.
+
+    Exact up to 4,096 dimensions, randomised (with 16 extra directions and 4 power iterations) above, where
+    directions that fewer rows than ``rank`` can't give are zero.
+    """
+    size = x.shape[1]
+    if size <= 4096:
+        values, vectors = torch.linalg.eigh(x.T.double() @ x.double() / len(x))
+        return values.flip(0)[:rank].clamp(min=0).float(), vectors.flip(1)[:, :rank].float()
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(0)
+    _, values, vectors = torch.svd_lowrank(x, q=min(rank + 16, *x.shape), niter=4)
+    torch.set_rng_state(generator_state)
+    short = max(0, rank - len(values))  # fewer rows than directions asked for
+    variances, directions = values[:rank].square() / len(x), vectors[:, :rank]
+    return F.pad(variances, (0, short)), F.pad(directions, (0, short))

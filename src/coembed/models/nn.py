@@ -1,15 +1,39 @@
-"""A small U-Net from maps to maps of the same size, and a vector of features."""
+"""Networks that models share: residual blocks, a small U-Net; and the modes they run in."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
-from coembed.models.cdvae.towers import ResidualBlock
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 _COARSEST = 8  # it works at 1/2, 1/4 and 1/8 of the field's size
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions that start as the identity (or a 1 x 1 projection)."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str = "none", dropout: float = 0.0):
+        super().__init__()
+        self.norm1 = _map_norm(norm, inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = _map_norm(norm, outputs)
+        self.conv2 = zero_init(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (batch, c, h, w) to the same height and width."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
 
 
 class UNet(nn.Module):
@@ -41,9 +65,7 @@ class UNet(nn.Module):
         self.join = nn.ModuleList([nn.Conv2d(2 * c, c, 1), nn.Conv2d(2 * b, b, 1), nn.Conv2d(2 * a, a, 1)])
         self.up = nn.ModuleList([ResidualBlock(c, b, "none", dropout), ResidualBlock(b, a, "none", dropout)])
         self.last = ResidualBlock(a, a, "none", dropout)
-        self.out = nn.Conv2d(a, 4 * shape[0], 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zero_init(nn.Conv2d(a, 4 * shape[0], 3, padding=1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, c, h, w) to (batch, c', h, w) and features (batch, n)."""
@@ -59,3 +81,32 @@ class UNet(nn.Module):
         h = self.up[1](F.interpolate(self.join[1](torch.cat([h, middle], 1)), scale_factor=2))
         h = self.last(self.join[2](torch.cat([h, fine], 1)))
         return F.pixel_shuffle(self.out(h), 2).float(), features.float()
+
+
+def zero_init(layer: Layer) -> Layer:
+    """The layer with all its parameters at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Switch autocast off: the finest components are smaller than bf16's rounding of the coarsest."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and as it was afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def _map_norm(norm: str, channels: int) -> nn.Module:
+    if norm == "none":
+        return nn.Identity()
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(math.gcd(8, channels), channels)
