@@ -148,11 +148,11 @@ class CDVAE(CoEmbedding, Trainable):
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
         enc, residual, qc, qg = self._infer(condition, field, generator)
         rate_field, tie = self.tie.rate(self.field_ladder, qg, qc, enc)
-        rate_condition = torch.stack([kl + self._spared(kl) for kl in qc.kl()]).sum(0)
+        rate_condition = torch.stack([kl + self._free_bits(kl) for kl in qc.kl()]).sum(0)
         if self.tie.leaves_lower_layers and self.config.free_bits:
             below = qg.kl()[1:]
             top = rate_field + tie - sum(below)
-            rate_field = rate_field + sum(self._spared(kl) for kl in (top, *below))
+            rate_field = rate_field + sum(self._free_bits(kl) for kl in (top, *below))
         distortion_condition = -self.condition_ladder.decode(qc.state).log_prob(enc.condition)
         distortion_field = -self.field_ladder.decode(qg.state).log_prob(residual)
         weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
@@ -215,7 +215,7 @@ class CDVAE(CoEmbedding, Trainable):
         qc, enc = self.infer_condition(enc, noise)
         return enc, residual, qc, self.field_ladder.infer(residual, noise, context_maps=enc.context_maps)
 
-    def _spared(self, kl: Tensor) -> Tensor:
+    def _free_bits(self, kl: Tensor) -> Tensor:
         """The rest up to the constant ``free_bits`` of a layer whose mean divergence is below that, else 0."""
         short = kl.detach().mean() < self.config.free_bits
         return torch.where(short, self.config.free_bits - kl, 0.0)

@@ -38,7 +38,7 @@ class Patches(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], words: int):
         super().__init__()
-        self.side = _shrunk(shape)
+        self.side = _shrink(shape)
         self.places = tuple(side - PATCH + 1 for side in self.side)
         self.size = words * _GRID**2
         self.register_buffer("words", torch.zeros(shape[0] * PATCH**2, words))
@@ -98,10 +98,10 @@ class Patches(nn.Module):
 
 def fit_in(shape: tuple[int, int, int]) -> bool:
     """Tell if an image of (channels, height, width) has patches enough for every cell."""
-    return min(_shrunk(shape)) >= 2 * PATCH
+    return min(_shrink(shape)) >= 2 * PATCH
 
 
-def _shrunk(shape: tuple[int, int, int]) -> tuple[int, int]:
+def _shrink(shape: tuple[int, int, int]) -> tuple[int, int]:
     shrink = max(1.0, max(shape[1:]) / MAX_SIDE)
     return round(shape[1] / shrink), round(shape[2] / shrink)
 

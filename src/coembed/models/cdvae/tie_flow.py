@@ -19,7 +19,7 @@ MAX_LOG_SCALE = 2.0  # per layer: bounds what a latent far from all that was tra
 
 
 @dataclass(frozen=True)
-class Flowed(Mixture):
+class FlowMixture(Mixture):
     """A mixture behind an invertible map: z = T(u), u ~ mixture.
 
     The mixture's own tensors are those of u. ``known`` (batch, size) is what the map is conditioned on.
@@ -57,10 +57,10 @@ class FlowTie(MixtureTie):
         """Raise ModelError: what steers samples is closed form for Gaussians and their mixtures alone."""
         raise ModelError("tie: got a flow, expected a gaussian or a mixture, whose draws can be steered")
 
-    def density(self, h: Tensor, enc: EncodedCondition) -> Flowed:
+    def density(self, h: Tensor, enc: EncodedCondition) -> FlowMixture:
         """The mixture from the trunk's hidden vector h (batch, hidden), behind the couplings."""
         base = super().density(h, enc)
-        return Flowed(base.logits, base.mean, base.log_var, self.couplings, h)
+        return FlowMixture(base.logits, base.mean, base.log_var, self.couplings, h)
 
 
 class TopFlow(FlowTie, TopMixture):

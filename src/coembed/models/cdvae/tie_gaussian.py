@@ -50,11 +50,11 @@ class GaussianTie(Tie):
     def lower_conditional(self, ladder: LadderVAE, state: TopDownState, enc: EncodedCondition) -> Gaussian:
         """The prior and the tie's message on tied dimensions (``exact``: the product), the prior elsewhere."""
         prior = ladder.tower.prior(state)
-        return self._tied(state.layer, prior, enc, exact=self.config.conditional == "exact")
+        return self._tie_layer(state.layer, prior, enc, exact=self.config.conditional == "exact")
 
     top_conditional = lower_conditional
 
-    def _tied(self, layer: int, prior: Gaussian, enc: EncodedCondition, *, exact: bool) -> Gaussian:
+    def _tie_layer(self, layer: int, prior: Gaussian, enc: EncodedCondition, *, exact: bool) -> Gaussian:
         if layer >= len(self.tied):
             return prior
         zc, tied, shape = enc.latent(layer), self.tied[layer], prior.mean.shape
@@ -78,7 +78,7 @@ class GaussianTie(Tie):
         if self.config.layers == "hier":
             # Also when samples follow the paper's rule, the loss is the bound of the exact joint.
             layers = enumerate(zip(field.posteriors, field.priors, strict=True))
-            rate = total(q.kl(self._tied(i, p, enc, exact=True)) for i, (q, p) in layers)
+            rate = total(q.kl(self._tie_layer(i, p, enc, exact=True)) for i, (q, p) in layers)
             return rate, torch.zeros_like(rate)
         rate = total(field.kl())
         tie = torch.zeros_like(rate)

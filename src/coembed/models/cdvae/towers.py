@@ -153,12 +153,14 @@ class FullyConnectedTower(Tower[Gaussian]):
         self.up = nn.ModuleList(_mlp(below[i], hidden[i], config.norm) for i in range(layers))
         self.up_head = nn.ModuleList(nn.Linear(hidden[i], 2 * codes[i]) for i in range(layers))
         self.down = nn.ModuleList(
-            _top_down(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
+            _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
         )
         self.down_inference = (
             None
             if config.shared
-            else nn.ModuleList(_top_down(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers))
+            else nn.ModuleList(
+                _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
+            )
         )
         outputs = 2 if config.likelihood == "pixel" else 1
         self.out = nn.Sequential(
@@ -181,12 +183,12 @@ class FullyConnectedTower(Tower[Gaussian]):
         prior = self.prior(state)
         if not state.layer:
             return message, prior
-        own = prior if self.down_inference is None else _told(self.down_inference, state)
+        own = prior if self.down_inference is None else _gaussian_below(self.down_inference, state)
         return own.merge(message), prior
 
     def lower_prior(self, state: TopDownState) -> Gaussian:
         """p(z_i | z_{i+1}) (eq. 13-14)."""
-        return _told(self.down, state)
+        return _gaussian_below(self.down, state)
 
     def pixels(self, state: TopDownState) -> tuple[Tensor, Tensor | None]:
         """Pixels depend on z_1 alone (eq. 12)."""
@@ -276,7 +278,7 @@ class LinearTower(Tower[Gaussian]):
             return (image.flatten(1) @ self.basis[:, part]) * torch.exp(-self.log_scale[part])
 
 
-def _told(nets: nn.ModuleList, state: TopDownState) -> Gaussian:
+def _gaussian_below(nets: nn.ModuleList, state: TopDownState) -> Gaussian:
     """The next latent's Gaussian, by the layer's own net from the latent above."""
     mean, raw = nets[state.layer - 1](state.latents[-1]).float().chunk(2, -1)
     return Gaussian(mean, bounded_log_var(raw, *LOG_VAR_BOUNDS))
@@ -289,7 +291,7 @@ def _mlp(inputs: int, hidden: int, norm: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _top_down(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Sequential:
+def _conditional_net(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Sequential:
     return nn.Sequential(_mlp(above, hidden, config.norm), nn.Linear(hidden, 2 * code))
 
 
