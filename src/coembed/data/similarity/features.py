@@ -158,7 +158,7 @@ class Scaling:
 
     @classmethod
     def of(cls, blocks: Mapping[str, Block], weights: Mapping[str, float]) -> Scaling:
-        """Measured on these blocks; one that is constant is left out (factor 0), one without a weight has weight 1.
+        """Measured on these blocks: 0 for one that is constant; a block without a weight has weight 1.
 
         Raises:
             ConfigError: a weight below 0, or for a block that is not there while none is.
