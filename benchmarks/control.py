@@ -1,4 +1,4 @@
-"""What a hint is worth: a quarter of each field is revealed, and samples of the rest are scored.
+"""Worth of a hint: a quarter of each field is revealed, and samples of the rest are scored.
 
     python benchmarks/control.py --pairs DIR [--model NAME] [--photos 200] [--samples 50]
 
@@ -98,7 +98,7 @@ def _scores(
         for way in WAYS:
             start, streams = time.process_time(), Streams(SEED, rows)
             if way.startswith("hint"):
-                doubted = dataclasses.replace(hint, doubt=DOUBT if way == "hint, doubted" else 0.0)
+                doubted = dataclasses.replace(hint, model_std=DOUBT if way == "hint, doubted" else 0.0)
                 samples = sample_hint(sampler, condition, n, doubted, generator=streams)
             else:
                 samples = sampler.sample(condition, n if way == "without" else MORE * n, generator=streams)
@@ -121,14 +121,14 @@ def _rest(samples: Tensor, truth: Tensor, covered: Tensor, seconds: float) -> li
     found = []
     for i in range(len(truth)):
         free = ~covered[i]
-        drawn, wanted = samples[:, i][:, free][:, None, None, None], truth[i][free][None, None, None]
-        mean, low, high = drawn.mean(0), drawn.quantile(0.05, 0), drawn.quantile(0.95, 0)
+        sampled, wanted = samples[:, i][:, free][:, None, None, None], truth[i][free][None, None, None]
+        mean, low, high = sampled.mean(0), sampled.quantile(0.05, 0), sampled.quantile(0.95, 0)
         found.append(
             {
                 "rmse": (mean - wanted).square().mean().sqrt().item(),
-                "energy": energy_score(drawn, wanted).item(),
-                "crps": crps(drawn, wanted).item(),
-                "spread": drawn.var(0).mean().sqrt().item(),
+                "energy": energy_score(sampled, wanted).item(),
+                "crps": crps(sampled, wanted).item(),
+                "spread": sampled.var(0).mean().sqrt().item(),
                 "coverage_90": ((wanted >= low) & (wanted <= high)).float().mean().item(),
                 "seconds": seconds,
             }

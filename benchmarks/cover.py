@@ -43,12 +43,12 @@ _FROM = 1000  # pairs that the ones scored are spread over
 class Leading:
     """Draws that vary in few leading dimensions of the top code."""
 
-    def __init__(self, model: Any, leading: int):
-        self.model, self.leading = model, leading
+    def __init__(self, model: Any, dims: int):
+        self.model, self.dims = model, dims
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """(n, batch, c, h, w)."""
-        return self.model.sample(condition, n, generator=generator, n_active_dims=self.leading)
+        return self.model.sample(condition, n, generator=generator, n_active_dims=self.dims)
 
 
 def main() -> None:

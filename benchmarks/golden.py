@@ -134,7 +134,7 @@ def write_clip(random: np.random.Generator, path: Path) -> None:
 
 
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
-    """What is run, in order, each with a name."""
+    """Steps of the record, in order, each with a name."""
     one = "--workers 1"
     yield command(f"prepare coco coco pairs --size 16 --views 2 {one}")
     yield command(f"prepare folder photos lights --task relighting --size 8 {one}")
@@ -286,7 +286,7 @@ def compare(before: Path, after: Path) -> int:
 
 
 def judge(before: Path, after: Path) -> tuple[str, str]:
-    """How two files whose bytes differ compare."""
+    """Compare two files whose bytes differ."""
     a, b = (dict(leaves(read(path))) for path in (before, after))
     if a.keys() != b.keys():
         return "not the same", f"entries {', '.join(sorted(map(str, a.keys() ^ b.keys()))[:4])}"

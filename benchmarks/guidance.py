@@ -1,4 +1,4 @@
-"""What embedding guidance is worth: the same model without it and with each kind of feature, from few pairs on.
+"""Worth of embedding guidance: the same model without it and with each kind of feature, from few pairs on.
 
     python benchmarks/guidance.py --name photos --pairs DIR --counts 2000 10000 30000 --seeds 0 1
     python benchmarks/guidance.py --name regions --world regions --counts 2000
@@ -226,7 +226,7 @@ def last_validation(log: Path) -> dict[str, float]:
 
 
 def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, float]:
-    """How the codes of validation pairs keep the neighbourhoods of their features, side by side."""
+    """Neighbourhoods of features that the codes of validation pairs keep, side by side."""
     rows = np.random.default_rng(2).permutation(len(validation))[:1_000]
     blocks = {name: block.rows(rows) for name, block in features.items()}
     condition, field = validation.condition(rows), validation.field(rows)
@@ -248,7 +248,7 @@ def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, 
 
 
 def true_scores(model, name: str) -> dict[str, float]:
-    """What can be said where the truth is known."""
+    """Scores that need a known truth."""
 
     class Sampler:  # without the model's density, whose bound takes longer than all the rest
         def sample(self, condition, n, *, generator):

@@ -184,7 +184,7 @@ def bell_run(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def methods(side: int) -> dict[str, Run]:
-    """What is compared at a size; Bell's at the size that it is solved at."""
+    """Methods compared at a size; Bell's at the size that it is solved at."""
     runs: dict[str, Run] = {
         "all light": lambda rgb: (np.ones_like(rgb), rgb.mean(2)),
         "all paint": lambda rgb: (rgb, np.ones(rgb.shape[:2], np.float32)),

@@ -94,11 +94,11 @@ def measure_ways(paths: list[str]) -> dict[str, dict[str, float]]:
                 continue
             for way, via in WAYS.items():
                 wanted = frames_wanted(gap, "auto" if way == "four hops" else via)  # type: ignore[arg-type]
-                seen = [frames[start + n] for n in wanted]
+                between = [frames[start + n] for n in wanted]
                 clock = time.process_time()
-                there, back = there_and_back(seen, via)  # type: ignore[arg-type]
+                there, back = there_and_back(between, via)  # type: ignore[arg-type]
                 spent = time.process_time() - clock
-                rows[way].append({"cpu_ms": 1e3 * spent, **score(seen[0], seen[-1], there, back)})
+                rows[way].append({"cpu_ms": 1e3 * spent, **score(between[0], between[-1], there, back)})
     print("way | " + ", ".join(rows["auto"][0]))
     means = {}
     for way, measured in rows.items():

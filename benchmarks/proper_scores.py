@@ -1,4 +1,4 @@
-"""What a proper score of samples teaches a trained model: variants side by side, after the same CPU time.
+"""Training by a proper score of samples: variants side by side, after the same CPU time.
 
     python benchmarks/proper_scores.py --model RUN/model --pairs DIR --seconds 60
 

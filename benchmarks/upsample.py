@@ -1,4 +1,4 @@
-"""How well true high-resolution fields come back from their area means, by method and by segmenter.
+"""True high-resolution fields against what comes back from their area means, by method and by segmenter.
 
     python benchmarks/upsample.py PHOTOS FLOW
 

@@ -70,11 +70,11 @@ def _figure(
     if truth is not None:
         tiles["truth"] = _coloured(truth)
     columns = 4 if len(tiles) == 8 else 3
-    drawn = [_tile(name, picture, crop) for name, picture in tiles.items()]
-    height = drawn[0].height
-    rows = -(-len(drawn) // columns)
+    sampled = [_tile(name, picture, crop) for name, picture in tiles.items()]
+    height = sampled[0].height
+    rows = -(-len(sampled) // columns)
     sheet = Image.new("RGB", (columns * (WIDTH + 6), rows * (height + 6)), "white")
-    for k, tile in enumerate(drawn):
+    for k, tile in enumerate(sampled):
         sheet.paste(tile, (k % columns * (WIDTH + 6), k // columns * (height + 6)))
     return sheet
 

@@ -54,13 +54,13 @@ def draw_figure(columns: dict[str, dict[str, tuple[World, Row]]], path: Path, ar
                 continue
             sampler = places[name][1].build()
             with torch.no_grad():
-                drawn = sampler.sample(
+                sampled = sampler.sample(
                     conditions[name], _SAMPLES, generator=Streams(arguments.seed, range(_CONDITIONS))
                 )
             for i, top in enumerate(tops):
                 for k in range(_SAMPLES):
                     at = j * (cell + _GAP) + k % 2 * (_SIDE + 2), top + k // 2 * (_SIDE + 2)
-                    page.paste(_tile(_pixels(drawn[k, i], low, high), _SIDE), at)
+                    page.paste(_tile(_pixels(sampled[k, i], low, high), _SIDE), at)
     path.parent.mkdir(parents=True, exist_ok=True)
     page.quantize(256).save(path, optimize=True)
 

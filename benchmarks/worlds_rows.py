@@ -1,4 +1,4 @@
-"""What `worlds.py` compares, each built when wanted: the truth, simple samplers, presets and peers, trained."""
+"""Rows of `worlds.py`, each built when wanted: the truth, simple samplers, presets and peers, trained."""
 
 from __future__ import annotations
 

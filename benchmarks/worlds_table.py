@@ -63,6 +63,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
             error = "" if not value or value["error"] is None else f" ± {value['error']:.1g}"
             cells.append("–" if not value else f"{value['value']:.3g}{error}")
         images = row["training"].get("images")
-        seen = f"{images / 1000:.0f}k" if images else "–"
-        lines.append([row["name"], *cells, f"{row['seconds']:.1f}", seen])
+        thousands = f"{images / 1000:.0f}k" if images else "–"
+        lines.append([row["name"], *cells, f"{row['seconds']:.1f}", thousands])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

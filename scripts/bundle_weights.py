@@ -13,7 +13,7 @@ from typing import Any
 from coembed.models.pretrained import CALIBRATED, WEIGHTS_FILE, load_pretrained, save_pretrained
 from coembed.serialization import read_json
 
-LARGEST_MB = 12
+MAX_MB = 12
 ABOUT = {
     "resaturation": (
         "Draws saturation fields (HSV) for the brightness (HSV value) of a photo, at 32 x 32; "
@@ -96,12 +96,12 @@ def main() -> None:
     save_pretrained(trained.model, options.dest, task=trained.task, card=text, dtype="float16")
     size = (options.dest / WEIGHTS_FILE).stat().st_size / 1e6
     print(f"{options.dest}: {size:.2f} MB")
-    if size > LARGEST_MB:
-        raise SystemExit(f"{options.dest}: {size:.1f} MB, expected at most {LARGEST_MB}")
+    if size > MAX_MB:
+        raise SystemExit(f"{options.dest}: {size:.1f} MB, expected at most {MAX_MB}")
 
 
 def drawing(config: Any) -> str:
-    """How draws differ from the density that was learned, in words."""
+    """Difference between draws and the density that was learned, in words."""
     temperatures = " and ".join(f"{t:g}" for t in config.layer_temperatures) or "1"
     where = f", in the {config.leading} leading dimensions of the top code alone" if config.leading else ""
     said = f"temperature {temperatures} for the codes, top first{where}"
@@ -127,7 +127,7 @@ def card(
     rounded: bool,
 ) -> str:
     """The model card, Markdown; every number comes from the run and its evaluation."""
-    drawn, seen_as, limits = ABOUT[task]
+    generated, seen_as, limits = ABOUT[task]
     when = "on these weights" if rounded else "on the weights before they were rounded to half precision"
     samplers = evaluation["samplers"]
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
@@ -140,13 +140,13 @@ def card(
     ]
     train = record["train"]
     count = sum(p.numel() for p in model.parameters()) / 1e6
-    seen = f"{last['images']:,} pairs seen ({last['epoch']:.1f} epochs)"
+    pairs_seen = f"{last['images']:,} pairs seen ({last['epoch']:.1f} epochs)"
     first = samplers[0]
     return "\n".join(
         [
             f"# {task}: a CDVAE of CoEmbed",
             "",
-            drawn,
+            generated,
             "",
             "## Data",
             "",
@@ -154,7 +154,7 @@ def card(
             "",
             "## Model and training",
             "",
-            f"Preset `{train['preset']}`, {count:.1f} million parameters, {seen}, batches of "
+            f"Preset `{train['preset']}`, {count:.1f} million parameters, {pairs_seen}, batches of "
             f"{train['batch_size']}, seed {train['seed']}. Draws: {drawing(model.config)}. Matrices are "
             "stored in half precision.",
             "",

@@ -1,1 +1,1 @@
-"""What a user would pick instead of CoEmbed. With ``benchmarks/`` on the path: ``import peers.peer``."""
+"""Peers: models that a user would pick instead. With ``benchmarks/`` on the path: ``import peers.peer``."""

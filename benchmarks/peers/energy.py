@@ -22,7 +22,7 @@ from peers.peer import Noise, Peer, Shape
 from peers.scales import Decoder, Encoder, level_shapes, widths
 
 _POOLS = (1, 2, 4, 8)
-_SMALLEST = 1e-8  # added to a mean square before its root: coinciding fields have a finite gradient
+_MIN_SQUARE = 1e-8  # added to a mean square before its root: coinciding fields have a finite gradient
 
 
 def multiscale_energy(samples: Tensor, field: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def multiscale_energy(samples: Tensor, field: Tensor) -> Tensor:
 
 
 def _length(difference: Tensor) -> Tensor:
-    return (difference.square().mean(-1) + _SMALLEST).sqrt()
+    return (difference.square().mean(-1) + _MIN_SQUARE).sqrt()
 
 
 class Energy(Peer):
@@ -74,8 +74,10 @@ class Energy(Peer):
         """Multi-scale energy score of ``samples`` draws, (batch,)."""
         del fraction
         rows = self.samples * len(condition)
-        drawn = self.draw(condition, self.samples, lambda shape: torch.randn(rows, *shape, generator=generator))
-        return multiscale_energy(drawn.unflatten(0, (self.samples, -1)), field)
+        sampled = self.draw(
+            condition, self.samples, lambda shape: torch.randn(rows, *shape, generator=generator)
+        )
+        return multiscale_energy(sampled.unflatten(0, (self.samples, -1)), field)
 
     def draw(self, condition: Tensor, n: int, noise: Noise) -> Tensor:
         """As ``Peer.draw``: one pass of the decoder."""

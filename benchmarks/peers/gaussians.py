@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_LARGEST = 3.0  # of the logarithm of a code's deviation, either way: bfloat16 networks can't run away
-_SMALLEST = -4.0  # logarithm of a pixel's deviation, in deviations of the channel
+_MAX_LOG_DEVIATION = 3.0  # of the logarithm of a code's deviation, either way: bfloat16 networks can't run away
+_MIN_LOG_DEVIATION = -4.0  # logarithm of a pixel's deviation, in deviations of the channel
 
 
 class Gaussian(NamedTuple):
@@ -22,7 +22,7 @@ class Gaussian(NamedTuple):
     def of(cls, values: Tensor) -> Gaussian:
         """From twice as many channels, (batch, 2 c, ...)."""
         mean, raw = values.float().chunk(2, 1)
-        return cls(mean, _LARGEST * torch.tanh(raw / _LARGEST))
+        return cls(mean, _MAX_LOG_DEVIATION * torch.tanh(raw / _MAX_LOG_DEVIATION))
 
     def at(self, noise: Tensor) -> Tensor:
         """The sample that standard normal noise of the same shape makes."""
@@ -55,7 +55,7 @@ class PixelNoise(nn.Module):
     @property
     def log_deviation(self) -> Tensor:
         """(channels, 1, 1)."""
-        return self.raw.clamp(min=_SMALLEST)
+        return self.raw.clamp(min=_MIN_LOG_DEVIATION)
 
     def nats(self, mean: Tensor, values: Tensor) -> Tensor:
         """-log p(values | mean), (batch,)."""

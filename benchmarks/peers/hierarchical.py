@@ -88,9 +88,9 @@ class Hierarchical(Peer):
 
         def inject(level: int, h: Tensor) -> Tensor:
             at = _pool(h) if level == 0 else h
-            seen = _pool(both[0]) if level == 0 else both[level - 1]
+            encoded = _pool(both[0]) if level == 0 else both[level - 1]
             p = Gaussian.of(self.prior[level](at))
-            q = Gaussian.of(self.posterior[level](torch.cat([at, seen], 1)))
+            q = Gaussian.of(self.posterior[level](torch.cat([at, encoded], 1)))
             divergences.append(divergence(q, p))
             noise = torch.randn(q.mean.shape, generator=generator)
             return h + self.put[level](q.at(noise))

@@ -1,4 +1,4 @@
-"""What every peer is: a network with a loss for training and a way to draw fields for a condition."""
+"""Base of every peer: a network with a loss for training and a way to draw fields for a condition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Noise = Callable[[Shape], Tensor]
 """From the shape of one sample's noise to standard normals (n * batch, *shape), sample-major."""
 
 _CHUNK_VALUES = 2**19  # field values drawn at a time: bounds memory, changes no sample
-_SMALLEST_DEVIATION = 1e-4  # a channel that is constant in training is not blown up
+_MIN_DEVIATION = 1e-4  # a channel that is constant in training is not blown up
 
 
 class Peer(nn.Module):
@@ -62,7 +62,7 @@ class Peer(nn.Module):
         for layer, values in (("condition", condition), ("field", field)):
             deviation, mean = torch.std_mean(values, (0, 2, 3))
             getattr(self, f"{layer}_mean").copy_(mean[:, None, None])
-            smallest = deviation.clamp(min=_SMALLEST_DEVIATION)
+            smallest = deviation.clamp(min=_MIN_DEVIATION)
             getattr(self, f"{layer}_deviation").copy_(smallest[:, None, None])
 
     def standard(self, tensor: Tensor, layer: Literal["condition", "field"]) -> Tensor:
@@ -74,7 +74,7 @@ class Peer(nn.Module):
         return field * self.field_deviation + self.field_mean
 
     def loss(self, condition: Tensor, field: Tensor, *, generator: torch.Generator, fraction: float) -> Tensor:
-        """What training minimises, (batch,): its mean is taken.
+        """Loss that training minimises, (batch,): its mean is taken.
 
         Args:
             condition: (batch, c, h, w), standardised.

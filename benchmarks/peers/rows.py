@@ -1,4 +1,4 @@
-"""What the table compares: closed forms, trained runs of CoEmbed, and trained peers, each built when wanted."""
+"""Rows of the table: closed forms, trained runs of CoEmbed, and trained peers, each built when wanted."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TIMED_PHOTOS, TIMED_SAMPLES, ROUNDS = 2, 100, 3
 
 @dataclass(frozen=True)
 class Options:
-    """How rows are scored.
+    """Options of scoring rows.
 
     Attributes:
         limit: validation pairs, from the first.
@@ -47,7 +47,7 @@ class Options:
     cache: Path
 
     def few(self, pairs: int) -> list[int]:
-        """What a limited row is scored on, of a store of so many pairs: the first ones may be of one scene."""
+        """Pairs that a limited row is scored on, of a store of so many: the first ones may be of one scene."""
         return evenly_spaced(min(self.limit, pairs), self.slow_limit).tolist()
 
 

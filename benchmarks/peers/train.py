@@ -35,13 +35,13 @@ WEIGHTS, RECORD, CHECKPOINT = "model.safetensors", "peer.json", "checkpoint.safe
 _INITIAL_ROWS = 8192  # pairs that standardisation is measured on
 _CHECKPOINT_SECONDS = 60.0
 _LINE_SECONDS = 15.0
-_LONGEST = 3.0
+_MAX_LENGTHENING = 3.0
 _MAX_SKIPPED = 20
 
 
 @dataclass
 class Course:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         step: steps done.
@@ -170,7 +170,7 @@ def load_peer(peer: Peer, folder: Path) -> dict[str, object]:
 
 
 def is_finished(peer: Peer, folder: Path) -> bool:
-    """Whether the folder holds a finished run of this peer with the settings and size that it has now.
+    """True if the folder holds a finished run of this peer with the settings and size that it has now.
 
     Raises:
         ConfigError: a damaged record.
@@ -216,8 +216,8 @@ def _step(
     course.skipped = 0
     norm = float(length)
     usual = course.gradient_norm or norm
-    torch.nn.utils.clip_grads_with_norm_(parameters, _LONGEST * usual, length)
-    course.gradient_norm = usual + 0.02 * (min(norm, _LONGEST * usual) - usual)
+    torch.nn.utils.clip_grads_with_norm_(parameters, _MAX_LENGTHENING * usual, length)
+    course.gradient_norm = usual + 0.02 * (min(norm, _MAX_LENGTHENING * usual) - usual)
     optimizer.step()
     return [float(loss.detach())]
 

@@ -65,7 +65,7 @@ class CalibrateConfig:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a calibration found.
+    """Temperatures and scores of a calibration.
 
     Attributes:
         before: temperatures that the model had, one a layer of codes, top first.

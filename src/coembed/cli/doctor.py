@@ -79,7 +79,7 @@ def _python() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    seen, missing = [], []
+    present, missing = [], []
     for requirement in requires("coembed") or []:
         if "extra ==" in requirement:
             continue
@@ -87,10 +87,10 @@ def _packages() -> list[Finding]:
         for mark in "<>=!~[ (":
             name = name.split(mark)[0]
         try:
-            seen.append(f"{name} {version(name)}")
+            present.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    found = [Finding("packages", "ok", ", ".join([f"coembed {version('coembed')}", *seen]))]
+    found = [Finding("packages", "ok", ", ".join([f"coembed {version('coembed')}", *present]))]
     if missing:
         found.append(Finding("packages", "fail", f"missing: pip install {' '.join(missing)}"))
     try:

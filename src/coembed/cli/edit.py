@@ -112,7 +112,7 @@ class EditConfig(BatchConfig):
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has written.
+    """Files and failures of a run.
 
     Args:
         folder: where to.
@@ -221,7 +221,7 @@ def _do_photo(
 
 
 def _names(plan: Plan, config: BatchConfig) -> tuple[int | str, ...]:
-    """What each version is called: the number of its draw, or how far it is from one to another."""
+    """Names of the versions: the number of a draw, or the share of the way from one to another."""
     if config.between is None:
         return plan.draws
     first, second = config.between
@@ -250,7 +250,7 @@ def _settings(config: BatchConfig) -> dict[str, Any]:
 
 
 def _asked(config: BatchConfig) -> dict[str, Any]:
-    """What is asked of the draws besides, as far as it is: closeness says nothing without an example."""
+    """Steering options that are in use: closeness says nothing without an example."""
     asked = {name: getattr(config, name) for name in ("like", "hint", "mask", "keep")}
     found: dict[str, Any] = {name: json_text(path) for name, path in asked.items() if path is not None}
     if config.like is not None:

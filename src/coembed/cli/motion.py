@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from coembed.tasks import Task
 
 _OWN_STEMS = {"sheet", "wheel"}
-_MAX_SIDE, _MOST_FRAMES = 2048, 240  # of an animation, which lies in memory whole
+_MAX_SIDE, _MAX_FRAMES = 2048, 240  # of an animation, which lies in memory whole
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class MotionConfig:
             raise ConfigError(f"n: got {self.n}, expected at least 1")
         if not 16 <= self.animation_size <= _MAX_SIDE:
             raise ConfigError(f"animation-size: got {self.animation_size}, expected 16 to {_MAX_SIDE}")
-        if not 2 <= self.animation_frames <= _MOST_FRAMES:
-            raise ConfigError(f"animation-frames: got {self.animation_frames}, expected 2 to {_MOST_FRAMES}")
+        if not 2 <= self.animation_frames <= _MAX_FRAMES:
+            raise ConfigError(f"animation-frames: got {self.animation_frames}, expected 2 to {_MAX_FRAMES}")
 
 
 @dataclass(frozen=True)
 class MotionResult:
-    """What a run has written.
+    """Files and failures of a run.
 
     Args:
         folder: where to.
@@ -145,11 +145,11 @@ def _do_frame(path: Path, name: str, folder: Path, model: CDVAE, task: Task, con
     from coembed.imaging.strips import thread_count
 
     photo = read_photo(path)
-    kinds = motion_modes(
+    modes = motion_modes(
         photo, model, task, config.n, config.seed, draws=config.draws, temperature=config.temperature
     )
-    enlarge = FlowEnlarger(photo, kinds[0].low.shape[1:])
-    flows = [enlarge(kind.low) for kind in kinds]
+    enlarge = FlowEnlarger(photo, modes[0].low.shape[1:])
+    flows = [enlarge(mode.low) for mode in modes]
     picture, scale = as_seen(photo, enlarge.size), scale_of(flows)
     small = shrunk(picture, config.animation_size)
     files = [_files(name, k, config) for k in range(1, config.n + 1)]
@@ -168,8 +168,8 @@ def _do_frame(path: Path, name: str, folder: Path, model: CDVAE, task: Task, con
         seconds = [job.result() for job in animations] or [None] * config.n
     to_photo = max(photo.width, photo.height) / max(enlarge.size)
     motions = tuple(
-        Shown(f, kind.share, kind.draw, time_shown)
-        for f, kind, time_shown in zip(files, kinds, seconds, strict=True)
+        Shown(f, mode.share, mode.draw, time_shown)
+        for f, mode, time_shown in zip(files, modes, seconds, strict=True)
     )
     size = photo.width, photo.height
     return Subject(path.name, size, original, motions, scale.full_color * to_photo, scale.stretch)
@@ -234,7 +234,7 @@ def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[s
 
 
 def _places(name: str, folder: Path, config: MotionConfig) -> set[str]:
-    """Where the results of a frame of that name go, whole and without case."""
+    """Paths of the results of a frame of that name, whole and without case."""
     from coembed.cli.output.gallery import PREVIEWS
 
     files = [f"{PREVIEWS}/{name}-original.jpg"]

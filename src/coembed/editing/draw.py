@@ -1,4 +1,4 @@
-"""What is to become of a photo's field, decided at the model's resolution."""
+"""Change of a photo's field (eq. 10), decided at the model's resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_DRAWS, DRAWS_PER_RESULT = 48, 12  # of a larger draw to choose from
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done to one photo, at the model's resolution.
+    """Changes of one photo's field, at the model's resolution.
 
     Args:
         deltas: (n, c, h, w) float32, change of the field, natural units.

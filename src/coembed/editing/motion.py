@@ -1,4 +1,4 @@
-"""What may happen next: one photo in, the n kinds of motion that a model thinks likely out.
+"""Motion prediction: one photo in, the n kinds of motion that a model thinks likely out.
 
     photo -> area means at the model's size -> a hundred draws of the flow
           -> k-medoids: n representative draws, and the share of the draws that each stands for

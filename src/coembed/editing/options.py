@@ -24,7 +24,7 @@ Pick = Literal["typical", "spread"]
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How many versions of a photo, which ones, and how much of the change.
+    """Number and choice of a photo's versions, and the share of the change.
 
     Raises:
         ConfigError: an option outside its range.
@@ -55,7 +55,7 @@ class SampleOptions:
 
 @dataclass(frozen=True, eq=False)
 class SteeringOptions:
-    """What is asked of the draws besides: near an example, with a part held, between two of them.
+    """Wishes for the draws: near an example, with a part held, between two of them.
 
     Pictures are paths, the bytes of files, Pillow images, or arrays (h, w, 3) of uint8 or uint16.
 
@@ -91,12 +91,12 @@ class SteeringOptions:
 
     @property
     def steers(self) -> bool:
-        """Whether anything is asked of the draws at all."""
+        """True if anything is asked of the draws at all."""
         return self.like is not None or self.between is not None or self.has_fixed_region
 
     @property
     def has_fixed_region(self) -> bool:
-        """Whether a part of the photo is held, so that the options are for that photo alone."""
+        """True if a part of the photo is held, so that the options are for that photo alone."""
         return self.hint is not None or self.keep is not None
 
 

@@ -92,7 +92,7 @@ def _unchanged(_: Photo, deltas: np.ndarray) -> np.ndarray:
 
 
 class _Way(NamedTuple):
-    """How a task's changes reach a photo: what is done to them first, and to a strip of the photo then."""
+    """Way of a task's changes into a photo: a step for all of them first, and one for each strip."""
 
     begin: Callable[[Photo], StripEdit]
     prepare: Callable[[Photo, np.ndarray], np.ndarray] = _unchanged
@@ -125,8 +125,8 @@ def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interp
     """One result at a time: the photo and what composing with another field makes of it, less what composing
     with its own field makes of it. So whatever ``compose`` loses by itself is not lost here."""
     rgb = photo.as_float()
-    seen = working_photo(photo, task)
-    own = _full_size(task, rgb if seen is None else seen, photo)
+    working = working_photo(photo, task)
+    own = _full_size(task, rgb if working is None else working, photo)
     base = _compose(task, rgb, own, photo)
     top = np.float32(np.iinfo(photo.pixels.dtype).max)
     for delta in deltas:

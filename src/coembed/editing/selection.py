@@ -13,7 +13,7 @@ MAX_ROUNDS = 100  # k-medoids settles in a handful; this only bounds the loop
 
 @dataclass(frozen=True)
 class Representatives:
-    """Which draws were chosen, most common kind first.
+    """Draws that were chosen, most common kind first.
 
     Args:
         draws: which were chosen.

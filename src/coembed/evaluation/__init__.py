@@ -1,1 +1,1 @@
-"""How good samples of an ambiguous field are: the paper's metrics and proper scores."""
+"""Scores of samples of an ambiguous field: the paper's metrics and proper scores."""

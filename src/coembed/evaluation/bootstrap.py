@@ -72,9 +72,9 @@ def compare(
     check_paired(one, other)
     first, second = _measure(one, metric), _measure(other, metric)
     value = first(None) - second(None)
-    drawn = [first(rows) - second(rows) for rows in _rows(one.conditions, draws, seed)]
-    better = float(np.mean([(d < 0) + 0.5 * (d == 0) for d in drawn]))
-    return Comparison(metric, _interval(value, drawn, level), better, _wins(one, other, metric))
+    sampled = [first(rows) - second(rows) for rows in _rows(one.conditions, draws, seed)]
+    better = float(np.mean([(d < 0) + 0.5 * (d == 0) for d in sampled]))
+    return Comparison(metric, _interval(value, sampled, level), better, _wins(one, other, metric))
 
 
 def _measure(evaluation: Evaluation, metric: str) -> Callable[[np.ndarray | None], float]:
@@ -102,10 +102,10 @@ def _rows(count: int, draws: int, seed: int) -> Iterator[np.ndarray]:
         yield generator.integers(0, count, count)
 
 
-def _interval(value: float, drawn: list[float], level: float) -> Interval:
+def _interval(value: float, sampled: list[float], level: float) -> Interval:
     if not 0 < level < 1:
         raise ConfigError(f"level: got {level}, expected a number between 0 and 1")
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(sampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)
 
 

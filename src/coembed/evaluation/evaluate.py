@@ -82,22 +82,22 @@ def evaluate(
         condition, truth = pairs.condition(rows), pairs.field(rows)
         begun = time.perf_counter()
         with torch.no_grad():
-            drawn = sampler.sample(condition, samples, generator=Streams(seed, range(rows.start, rows.stop)))
+            sampled = sampler.sample(condition, samples, generator=Streams(seed, range(rows.start, rows.stop)))
         drawn_at = time.perf_counter()
-        _check(drawn, (samples, *truth.shape), start, name)
+        _check(sampled, (samples, *truth.shape), start, name)
         if clip is not None:
-            drawn = drawn.clamp(*clip)
-        found = _score(drawn, truth)
+            sampled = sampled.clamp(*clip)
+        found = _score(sampled, truth)
         if vector:
-            found |= _displacements(drawn, truth)
+            found |= _displacements(sampled, truth)
         if full:
-            found |= extended.scores(drawn, truth)
+            found |= extended.scores(sampled, truth)
         for key, values in found.items():
             columns.setdefault(key, []).append(values)
         if novelty is not None:
-            novelty.add(drawn, truth)
+            novelty.add(sampled, truth)
         if sets is not None:
-            sets.add(condition, drawn, truth)
+            sets.add(condition, sampled, truth)
         sampling += drawn_at - begun
         scoring += time.perf_counter() - drawn_at
         if progress is not None:
@@ -120,29 +120,29 @@ def evaluate(
     )
 
 
-def _score(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def _score(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Every column of an ``Evaluation``, (batch,) each."""
-    count = len(drawn)
-    best = metrics.best_of_n(drawn, truth, [n for n in (1, *BEST_OF) if n <= count])
+    count = len(sampled)
+    best = metrics.best_of_n(sampled, truth, [n for n in (1, *BEST_OF) if n <= count])
     scores = {f"best_{n}": values for n, values in best.items()}
-    of_samples, of_truth = metrics.sharpness(drawn, truth)
+    of_samples, of_truth = metrics.sharpness(sampled, truth)
     scores |= {"gradient_samples": of_samples, "gradient_truth": of_truth}
     if count < 2:
         return scores
     scales = [s for s in SCALES if s <= min(truth.shape[-2:])]
-    energy = scoring_rules.multiscale_energy_score(drawn, truth, scales)
+    energy = scoring_rules.multiscale_energy_score(sampled, truth, scales)
     scores |= {f"energy_{s}px": values for s, values in energy.items()}
-    spread, skill = calibration.spread_and_skill(drawn, truth)
-    covered = calibration.coverage(drawn, truth, LEVELS)
-    scores |= {"variance": metrics.grid_variance(drawn), "crps": scoring_rules.crps(drawn, truth)}
+    spread, skill = calibration.spread_and_skill(sampled, truth)
+    covered = calibration.coverage(sampled, truth, LEVELS)
+    scores |= {"variance": metrics.grid_variance(sampled), "crps": scoring_rules.crps(sampled, truth)}
     scores |= {"spread": spread, "skill": skill}
     return scores | {f"coverage_{round(100 * level)}": values for level, values in covered.items()}
 
 
-def _displacements(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    count = len(drawn)
-    best = metrics.best_end_point_error(drawn, truth, [n for n in (1, *BEST_OF) if n <= count])
-    of_mean = metrics.end_point_errors(drawn.mean(0, keepdim=True), truth)[0]
+def _displacements(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    count = len(sampled)
+    best = metrics.best_end_point_error(sampled, truth, [n for n in (1, *BEST_OF) if n <= count])
+    of_mean = metrics.end_point_errors(sampled.mean(0, keepdim=True), truth)[0]
     return {**{f"epe_{n}": values for n, values in best.items()}, "epe_mean": of_mean}
 
 
@@ -151,10 +151,12 @@ def _digits(column: Tensor) -> list[float]:
     return [float(f"{value:.9g}") for value in column.tolist()]
 
 
-def _check(drawn: Tensor, wanted: tuple[int, ...], start: int, name: str) -> None:
-    if drawn.shape != wanted:
-        raise DataError(f"{name}: samples of shape {tuple(drawn.shape)}, expected {wanted} (n, batch, c, h, w)")
-    finite = drawn.isfinite().flatten(2).all(2)
+def _check(sampled: Tensor, wanted: tuple[int, ...], start: int, name: str) -> None:
+    if sampled.shape != wanted:
+        raise DataError(
+            f"{name}: samples of shape {tuple(sampled.shape)}, expected {wanted} (n, batch, c, h, w)"
+        )
+    finite = sampled.isfinite().flatten(2).all(2)
     if not bool(finite.all()):
         sample, row = (~finite).nonzero()[0].tolist()
         raise DataError(f"{name}: sample {sample} of condition {start + row} holds values that are not finite")

@@ -17,7 +17,7 @@ _FITTED = 2_000  # real pairs that the directions of a comparison of sets are fi
 _WAITING = 1_024  # fields looked up among the training fields at a time
 
 
-def scores(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def scores(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Columns of the full set for a batch of photos, (batch,) each.
 
     Args:
@@ -26,12 +26,12 @@ def scores(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     if max(truth.shape[-2:]) > 1:
-        found["variogram"] = variogram_score(drawn, truth)
-    bins = ranks.rank_bins(drawn, truth)
+        found["variogram"] = variogram_score(sampled, truth)
+    bins = ranks.rank_bins(sampled, truth)
     found |= {f"rank_{i}": bins[:, i] for i in range(BINS)}
-    for name, (low, high) in ranks.multivariate_ranks(drawn, truth).items():
+    for name, (low, high) in ranks.multivariate_ranks(sampled, truth).items():
         found |= {f"{name}_low": low, f"{name}_high": high}
-    for band, (of_samples, of_truth) in spectrum.band_power(drawn, truth).items():
+    for band, (of_samples, of_truth) in spectrum.band_power(sampled, truth).items():
         found |= {f"power_samples_{band}px": of_samples, f"power_truth_{band}px": of_truth}
     return found
 
@@ -48,9 +48,9 @@ class Novelty:
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._done: list[tuple[Tensor, Tensor]] = []
 
-    def add(self, drawn: Tensor, truth: Tensor) -> None:
+    def add(self, sampled: Tensor, truth: Tensor) -> None:
         """Take the first sample of every photo."""
-        self._waiting.append((drawn[0].clone(), truth))
+        self._waiting.append((sampled[0].clone(), truth))
         if sum(len(fields) for fields, _ in self._waiting) >= _WAITING:
             self._look_up()
 
@@ -94,21 +94,21 @@ class PairSets:
         self._drawn: list[Tensor] = []
         self._seen = 0
 
-    def add(self, condition: Tensor, drawn: Tensor, truth: Tensor) -> None:
+    def add(self, condition: Tensor, sampled: Tensor, truth: Tensor) -> None:
         """Take the first sample of every photo."""
         take = max(0, min(len(truth), self._limit - self._seen))
         self._seen += len(truth)
         if take and self._features is not None:
             self._real.append(self._features(condition[:take], truth[:take]))
-            self._drawn.append(self._features(condition[:take], drawn[0, :take]))
+            self._drawn.append(self._features(condition[:take], sampled[0, :take]))
 
     def result(self, neighbours: int = manifold.NEIGHBOURS) -> dict[str, tuple[float, ...]]:
         """Every measure's mean and standard error, and those of real pairs; empty for fewer than 12 photos."""
         if not self._real or min(self._seen, self._limit) < 2 * (neighbours + 1):
             return {}
-        real, drawn = torch.cat(self._real), torch.cat(self._drawn)
+        real, sampled = torch.cat(self._real), torch.cat(self._drawn)
         found: dict[str, tuple[float, ...]] = {}
-        for prefix, judged in (("", drawn), ("real_", real)):
+        for prefix, judged in (("", sampled), ("real_", real)):
             for key, values in manifold.prdc(real[::2], judged[1::2], neighbours).items():
                 error = float(values.std()) / math.sqrt(len(values))
                 found[prefix + key] = (float(values.mean()), error)

@@ -96,7 +96,7 @@ class Likelihood:
 
 
 def has_density(model: object) -> bool:
-    """Whether ``likelihood`` knows how to ask this model for a density."""
+    """True if ``likelihood`` knows how to ask this model for a density."""
     return isinstance(model, DensityBound | DensityModel)
 
 

@@ -1,4 +1,4 @@
-"""Whether what is similar in features is close in code, and what is not is not."""
+"""Neighbourhoods in latent space against those in features: what is similar shall be close."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def multivariate_ranks(samples: Tensor, truth: Tensor) -> dict[str, tuple[Tensor
 
 
 def _below_and_not_above(values: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of a row are below each member, and how many are not above it; values (rows, members)."""
+    """Counts of a row's members below each, and of those not above it; values (rows, members)."""
     members = values.shape[1]
     order = _order(values)
     ordered = values.gather(1, order)

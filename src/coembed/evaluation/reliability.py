@@ -20,7 +20,7 @@ from coembed.numerics.scoring_rules import check_samples
 
 
 def coverage(samples: Tensor, truth: Tensor, levels: Sequence[float] = (0.5, 0.8, 0.9)) -> dict[float, Tensor]:
-    """How often the truth lies in the central interval of the samples, averaged over pixels and channels.
+    """Share of truths in the central interval of the samples, averaged over pixels and channels.
 
     A pixel counts with the part of its cell that lies within ``[(1 - level) / 2, (1 + level) / 2]``. This
     interpolates in rank, not in value: if truth and samples are exchangeable the expectation is exactly
@@ -77,7 +77,7 @@ def spread_skill(samples: Tensor, truth: Tensor) -> float:
 
 
 def rank_histogram(samples: Tensor, truth: Tensor) -> Tensor:
-    """Where the truth ranks among the samples: flat if calibrated, U-shaped if samples vary too little.
+    """Histogram of the truth's rank among the samples: flat if calibrated, U-shaped if samples vary too little.
 
     Args:
         samples: (n, batch, c, h, w).
@@ -115,7 +115,7 @@ def cells(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _below_and_equal(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """How many samples lie below the truth and how many equal it, int64, each the shape of ``truth``."""
+    """Counts of samples below the truth and of those equal to it, int64, each the shape of ``truth``."""
     check_samples(samples, truth)
     below = torch.zeros(truth.shape, dtype=torch.int64, device=truth.device)
     equal = torch.zeros_like(below)

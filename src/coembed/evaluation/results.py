@@ -21,7 +21,7 @@ BANDS = tuple(2**k for k in range(1, 11))  # octaves of wavelength, by their sho
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` measured.
+    """Scores of one sampler, photo by photo.
 
     Attributes:
         name: the sampler's.

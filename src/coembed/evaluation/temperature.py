@@ -61,7 +61,7 @@ def fit_temperatures(score: Callable[[tuple[float, ...]], float], start: Sequenc
 
 @dataclass(frozen=True)
 class Judged:
-    """How samples at some temperatures do.
+    """Scores of samples at some temperatures.
 
     Attributes:
         energy: mean fair energy score over the scales, natural units.
@@ -92,11 +92,11 @@ def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)
-        drawn = tempered.sample(condition, samples, generator=Streams(seed, rows.tolist()))
+        sampled = tempered.sample(condition, samples, generator=Streams(seed, rows.tolist()))
         scales = [s for s in SCALES if s <= min(truth.shape[-2:])]
-        scores = multiscale_energy_score(drawn, truth, scales)
+        scores = multiscale_energy_score(sampled, truth, scales)
         energy += sum(float(score.double().sum()) for score in scores.values()) / len(scales)
-        parts = (*sharpness(drawn, truth), *spread_and_skill(drawn, truth))
+        parts = (*sharpness(sampled, truth), *spread_and_skill(sampled, truth))
         marks += torch.stack([part.double().sum() for part in parts])
     drawn_gradient, true_gradient, spread, skill = (max(float(mark), 1e-12) for mark in marks)
     return Judged(energy / len(pairs), drawn_gradient / true_gradient, math.sqrt(spread / skill))

@@ -53,8 +53,8 @@ def variogram_score(
             if power == 0.5:  # the root's square is at hand
                 second, mean = apart.mean(0).double(), apart.sqrt_().mean(0).double()
             else:
-                drawn = _power(apart, power)
-                mean, second = drawn.mean(0).double(), drawn.square_().mean(0).double()
+                sampled = _power(apart, power)
+                mean, second = sampled.mean(0).double(), sampled.square_().mean(0).double()
             squared = (mean - observed).square()
             if fair:
                 # Of the variance only a count-th is taken off: float32 means are exact enough for it.

@@ -24,7 +24,7 @@ _CELL_SIDES = (8, 32)  # pixels; from one block of JPEG to a size at which the n
 
 
 def hue_confidence(pixels: np.ndarray) -> np.ndarray:
-    """How far the hue of every neighbourhood can be trusted: C^2 / (C^2 + c0^2), a Wiener weight.
+    """Trust in the hue of every neighbourhood: C^2 / (C^2 + c0^2), a Wiener weight.
 
     C is the chroma (largest less smallest channel) of the neighbourhood's mean colour, c0 ``HALF_CONFIDENCE``.
     Noise of independent hues averages out of C; a real tint stays.

@@ -22,7 +22,7 @@ from coembed.imaging.color import levels_to_linear, linear_to_srgb
 SHOULDER = 6.0
 """How late brightening rolls off below white: 1 at once, infinity is clipping."""
 
-_MOST = 10.0  # of a logarithm of a gain: further than any photo reaches, and far from overflow
+_MAX_LOG_GAIN = 10.0  # of a logarithm of a gain: further than any photo reaches, and far from overflow
 _STEPS = 65535  # of linear light: 20 to a level of sRGB at black, where 8 bits are closest
 
 
@@ -46,7 +46,7 @@ def add_light(pixels: np.ndarray, delta: np.ndarray, out: list[np.ndarray]) -> N
 
 def _gain(change: np.ndarray, shoulder: np.ndarray) -> np.ndarray:
     """The factor on each pixel: exp(change), less the roll-off; ``shoulder`` is M^p."""
-    rolled = np.clip(change, 0, np.float32(_MOST))
+    rolled = np.clip(change, 0, np.float32(_MAX_LOG_GAIN))
     rolled *= np.float32(SHOULDER)
     np.exp(rolled, out=rolled)
     rolled -= 1
@@ -54,7 +54,7 @@ def _gain(change: np.ndarray, shoulder: np.ndarray) -> np.ndarray:
     rolled += 1
     np.log(rolled, out=rolled)
     rolled *= np.float32(-1 / SHOULDER)
-    rolled += np.minimum(change, np.float32(_MOST))
+    rolled += np.minimum(change, np.float32(_MAX_LOG_GAIN))
     return np.exp(rolled, out=rolled)
 
 

@@ -24,7 +24,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class Observation:
-    """What is held of one field: y = A z + e with independent noise e.
+    """Linear observation of one field: y = A z + e with independent noise e.
 
     Attributes:
         values: (m,) float64, the offset of the decoder and the conditional mean already taken off.

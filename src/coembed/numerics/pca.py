@@ -85,9 +85,9 @@ class Subspace:
             inner.addmm_(code.T, code, alpha=1 / count)
             total += float(centred.square().sum(dtype=torch.float64)) / count
         values, vectors = torch.linalg.eigh(inner)
-        leading = vectors.flip(1)[:, :rank].float()
+        directions = vectors.flip(1)[:, :rank].float()
         left = max(total - float(values.flip(0)[:rank].sum()), 0.0) / (dim - rank)
-        return cls(mean, basis @ leading, max(left, 1e-12))
+        return cls(mean, basis @ directions, max(left, 1e-12))
 
     def encode(self, flat: Tensor) -> Tensor:
         """(..., dim) to (..., rank)."""

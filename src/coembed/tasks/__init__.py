@@ -1,4 +1,4 @@
-"""What is conditioned on, what is generated, and how a field goes back into the photo (paper sec. 5)."""
+"""Tasks: a condition, a field, and the field's way back into the photo (paper sec. 5)."""
 
 from coembed.tasks import motion as motion
 from coembed.tasks import relighting as relighting

@@ -93,7 +93,7 @@ class Task(Protocol):
 
 
 def is_pointwise(task: Task) -> bool:
-    """Whether ``split`` looks at each pixel alone, so that a photo may be split in strips; True by default."""
+    """True if ``split`` looks at each pixel alone, so that a photo may be split in strips; the default."""
     return getattr(task, "pointwise", True)
 
 

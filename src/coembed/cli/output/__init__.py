@@ -1,1 +1,1 @@
-"""What the verbs write besides the results themselves: folders, pages, contact sheets, progress."""
+"""Folders, pages, contact sheets and progress of the verbs."""

@@ -18,7 +18,7 @@ _BORDER = 3  # pixels of a label's colour around a thumbnail
 _NONE = (128, 128, 128)  # the colour of pairs without a label
 _LINE = 18  # pixels from one name of the legend to the next
 _LEGEND = 180  # pixels across
-_LONGEST = 22  # characters of a name that fit
+_MAX_LABEL = 22  # characters of a name that fit
 
 
 def draw_map(
@@ -60,7 +60,7 @@ def draw_map(
 
 
 def places(points: np.ndarray, cells: int) -> dict[tuple[int, int], int]:
-    """Which pair each cell shows. Axes run over ranks, so that crowded regions get room."""
+    """Pair that each cell shows. Axes run over ranks, so that crowded regions get room."""
     import numpy as np
 
     unit = points[:, :2].argsort(0, kind="stable").argsort(0, kind="stable") / len(points)
@@ -104,6 +104,6 @@ def _legend(labels: list[str], colours: dict[str, Colour], height: int) -> np.nd
     for k, (label, count) in enumerate(legend_entries(labels, height // _LINE)):
         top = k * _LINE + 3
         pen.rectangle((8, top, 20, top + 12), fill=colours.get(label, _NONE))
-        name = label if len(label) <= _LONGEST else label[: _LONGEST - 3] + "..."
+        name = label if len(label) <= _MAX_LABEL else label[: _MAX_LABEL - 3] + "..."
         pen.text((26, top - 1), f"{name} {count}", fill=(0, 0, 0), font=font)
     return np.asarray(sheet)

@@ -1,4 +1,4 @@
-"""Where the results of many photos go: folder, names that can be written anywhere, and ``samples.json``."""
+"""Places for the results of many photos: folder, names that can be written anywhere, ``samples.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from coembed.errors import ConfigError, DataError, PhotoError
 
 T = TypeVar("T")
-_LONGEST_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
+_MAX_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
 
 
 def default_folder(photos: Sequence[Path], ending: str = "") -> Path:
@@ -106,7 +106,7 @@ def write_settings(
 
 def shortened(stem: str) -> str:
     """A stem that can be written anywhere: valid Unicode, and short enough for a suffix to follow."""
-    text = stem.encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore")
+    text = stem.encode("utf-8", "replace")[:_MAX_STEM].decode("utf-8", "ignore")
     return text or "photo"
 
 

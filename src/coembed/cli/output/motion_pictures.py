@@ -19,7 +19,7 @@ from coembed.imaging.io.photo import Photo
 from coembed.serialization import write_bytes
 
 _ARROWS = 16
-_LONG_ARROW, _MOST_STRETCH = 0.1, 4.0  # of the longer side: what the longest arrow is stretched to, if at all
+_LONG_ARROW, _MAX_STRETCH = 0.1, 4.0  # of the longer side: what the longest arrow is stretched to, if at all
 _STILL = 0.01  # of the longer side a second: full colour stands for no less, so that stillness looks still
 _ARROW_GROUND = 640  # pixels: smaller frames are enlarged to it, or arrows would be all that is seen
 _FADE = 0.25  # of the frame under the arrows, towards grey
@@ -28,7 +28,7 @@ _WHEEL = 220  # pixels, the key of colours
 
 @dataclass(frozen=True)
 class Scale:
-    """What pictures of motions of one frame have in common, so that they can be compared.
+    """Scale that pictures of motions of one frame share, so that they can be compared.
 
     Attributes:
         full_color: length of the vectors shown in full colour, pixels per second at the flows' size.
@@ -45,7 +45,7 @@ def scale_of(flows: Sequence[np.ndarray]) -> Scale:
     # Not the very longest: one odd pixel would pale all others.
     fast = max(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)) for flow in flows)
     longest = max(fast, 1e-6)
-    stretch = min(max(_LONG_ARROW * side / longest, 1.0), _MOST_STRETCH)
+    stretch = min(max(_LONG_ARROW * side / longest, 1.0), _MAX_STRETCH)
     return Scale(max(fast, _STILL * side), round(stretch, 1))
 
 

@@ -1,4 +1,4 @@
-"""What each layer of field codes holds, in numbers: nats, share of the samples' variance, size of structure."""
+"""Content of each layer of field codes, in numbers: nats, share of the samples' variance, size of structure."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ def layer_plot(found: Sequence[Found], corpus: Corpus, seed: int, note: str) -> 
 def _deviations(model: CDVAE, condition: torch.Tensor, temperature: list[float], seed: int) -> torch.Tensor:
     """Draws (n, batch, c, h, w) less their mean over the draws of a photo."""
     streams = Streams(seed, range(len(condition)))
-    drawn = model.sample(condition, _DRAWS, generator=streams, temperature=temperature)
-    return drawn - drawn.mean(0, keepdim=True)
+    sampled = model.sample(condition, _DRAWS, generator=streams, temperature=temperature)
+    return sampled - sampled.mean(0, keepdim=True)

@@ -1,4 +1,4 @@
-"""Where a report's models come from: trained runs, and samplers made of the training fields when wanted."""
+"""Models of the paper's tables: trained runs, and samplers made of the training fields when wanted."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Model:
 
     @property
     def made(self) -> bool:
-        """Whether it is at hand."""
+        """True if it is at hand."""
         return self._made is not None
 
     def release(self) -> None:
@@ -109,13 +109,13 @@ class Model:
 
 
 def run_folder(config: ReproduceConfig, corpus: Corpus, method: str) -> Path:
-    """Where a method's run lies or will lie."""
+    """Folder of a method's run, there or to come."""
     runs = Path(config.runs) if config.runs is not None else Path(config.out) / "runs"
     return runs / corpus.name / method
 
 
 def is_trained(config: ReproduceConfig, corpus: Corpus, method: str) -> bool:
-    """Whether there is nothing left to train."""
+    """True if there is nothing left to train."""
     held = METHODS[method].kind == "held"
     return held or (run_folder(config, corpus, method) / "model" / CONFIG_FILE).is_file()
 

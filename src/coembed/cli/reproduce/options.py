@@ -10,7 +10,7 @@ from coembed.errors import ConfigError
 
 @dataclass(frozen=True)
 class Budget:
-    """How much work a report is.
+    """Amount of work for the paper's tables.
 
     Attributes:
         minutes: of training a learned model, for all folders of pairs together.
@@ -132,7 +132,7 @@ class Method:
 
     @property
     def trained(self) -> bool:
-        """Whether it has training steps."""
+        """True if it has training steps."""
         return self.kind == "trained"
 
 

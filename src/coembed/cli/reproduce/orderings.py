@@ -1,4 +1,4 @@
-"""Which of the paper's orderings hold here: its methods, metric by metric, two by two."""
+"""Orderings of the paper that hold here: its methods, metric by metric, two by two."""
 
 from __future__ import annotations
 

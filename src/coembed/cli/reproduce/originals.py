@@ -18,7 +18,7 @@ from coembed.imaging.resize import shrink_photo
 from coembed.imaging.upsampling.detail import detail_delta
 from coembed.tasks.task import get_task, task_names
 
-_LONGEST = 256  # pixels: larger photos are reduced before they are edited
+_MAX_SIDE = 256  # pixels: larger photos are reduced before they are edited
 _TOLERANCE = 0.02  # of the condition's range: a photo whose own condition is further off is another one
 
 
@@ -46,12 +46,12 @@ def find_originals(folders: Sequence[str], corpus: Corpus, rows: Sequence[int]) 
         name, wanted = corpus.val.names[row], corpus.val.condition([row])[0].numpy()
         for path in _places(folders, name):
             try:
-                seen = recipe.make(Item(name, (str(path),)))[0].transpose(2, 0, 1)
+                condition = recipe.make(Item(name, (str(path),)))[0].transpose(2, 0, 1)
                 photo = read_photo(path)
             except CoEmbedError:
                 continue
-            if np.abs(seen - wanted).mean() < _TOLERANCE * (index.condition.high - index.condition.low):
-                small = shrink_photo(photo.as_float(), _LONGEST)
+            if np.abs(condition - wanted).mean() < _TOLERANCE * (index.condition.high - index.condition.low):
+                small = shrink_photo(photo.as_float(), _MAX_SIDE)
                 found[row] = read_photo(np.rint(255 * small).astype(np.uint8))
                 break
     return found

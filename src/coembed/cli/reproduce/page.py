@@ -66,12 +66,12 @@ def _table(table: Table) -> str:
     for i, row in enumerate(table.rows[1:], 1):
         cells = []
         for j, cell in enumerate(row):
-            kinds = " ".join(
+            classes = " ".join(
                 kind
                 for kind, holds in (("lead", (i, j) in first), ("paper", table.rows[0][j].startswith("paper")))
                 if holds
             )
-            cells.append(f'<td class="{kinds}">{_text(cell)}</td>' if kinds else f"<td>{_text(cell)}</td>")
+            cells.append(f'<td class="{classes}">{_text(cell)}</td>' if classes else f"<td>{_text(cell)}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f"<h3>{_text(table.title)}</h3><div class=wide><table><thead><tr>{head}</tr></thead>"

@@ -41,7 +41,7 @@ _NUMBER = {"relighting": 2, "resaturation": 3, "motion": 4}
 
 
 def table_number(task: str) -> int | None:
-    """Which of the paper's tables 2-4 is about this task."""
+    """Number of the paper's table, 2 to 4, that is about this task."""
     return _NUMBER.get(task)
 
 

@@ -80,7 +80,7 @@ def best_of_n(found: Sequence[Found], note: str) -> bytes:
 
 
 def calibration(found: Sequence[Found], note: str) -> bytes:
-    """How often the truth lies in the samples' central intervals, and spread over skill. PNG bytes."""
+    """Share of truths in the samples' central intervals, and spread over skill. PNG bytes."""
     figure, (left, right) = new_figure(1, 2, (10.4, 4.2))
     left.plot([0.45, 0.95], [0.45, 0.95], color=INK, linewidth=1, linestyle=":")
     for one in found:
@@ -109,7 +109,7 @@ def calibration(found: Sequence[Found], note: str) -> bytes:
 
 
 def rank_histograms(found: Sequence[Found], note: str) -> bytes | None:
-    """Where the truth ranks among the samples, a small panel a method; None without ranks. PNG bytes."""
+    """Ranks of the truth among the samples, a small panel per method; None without ranks. PNG bytes."""
     ranked = [one for one in found if "rank_0" in one.evaluation.values]
     if not ranked:
         return None

@@ -147,7 +147,7 @@ def commit() -> str:
 
 
 def source() -> str:
-    """What made a figure: the commit, or the version where the package lies in no repository of its own."""
+    """Maker of a figure: the commit, or the version where the package lies in no repository of its own."""
     return f"CoEmbed {__version__}" if commit() == "none" else f"CoEmbed {__version__}, commit {commit()}"
 
 

@@ -61,7 +61,7 @@ class Gallery:
         return len(self.rows)
 
     def given(self, i: int) -> np.ndarray:
-        """What the i-th photo's condition looks like."""
+        """Picture of the i-th photo's condition."""
         picture = condition_picture(self.condition[i].numpy(), self.given_range)
         return framed(picture, SIDE) if self.photos else picture
 
@@ -86,8 +86,8 @@ class Gallery:
         """n fields of each of the first photos, (n, photos, c, h, w), within the field's range."""
         rows, layer = self.rows[:photos], self.corpus.val.index.field
         with torch.no_grad():
-            drawn = one.model().sample(self.condition[: len(rows)], n, generator=Streams(self.seed, rows))
-        return drawn.clamp(layer.low, layer.high).numpy()
+            sampled = one.model().sample(self.condition[: len(rows)], n, generator=Streams(self.seed, rows))
+        return sampled.clamp(layer.low, layer.high).numpy()
 
     def _field(self, i: int, field: np.ndarray) -> np.ndarray:
         picture = field_picture(self.corpus.task, self.condition[i].numpy(), field, self.limits)
@@ -99,20 +99,20 @@ def side_by_side(gallery: Gallery, found: Sequence[Found], note: str) -> bytes:
     count = min(len(gallery), _SIDE_BY_SIDE)
     lines = [[picture for i in range(count) for picture in (gallery.given(i), gallery.true(i))]]
     for one in found:
-        drawn = gallery.draw(one, 2, count)
-        lines.append([p for i in range(count) for p in gallery.pictures(one, i, drawn[:, i])])
+        sampled = gallery.draw(one, 2, count)
+        lines.append([p for i in range(count) for p in gallery.pictures(one, i, sampled[:, i])])
     labels = ["given, true", *[METHODS[one.method].label for one in found]]
     return picture_grid(sheet(lines), [""] * (2 * count), labels, note)
 
 
 def four_samples(gallery: Gallery, one: Found, samples: int, note: str) -> bytes:
     """Figures 6-8 and 9-16: for every photo the 4 medoids of many draws, most common kind first. PNG bytes."""
-    drawn = gallery.draw(one, samples)
+    sampled = gallery.draw(one, samples)
     lines = []
     for i in range(len(gallery)):
-        chosen = representatives(drawn[:, i], min(SHOWN, samples))
+        chosen = representatives(sampled[:, i], min(SHOWN, samples))
         lines.append(
-            [gallery.given(i), gallery.true(i), *gallery.pictures(one, i, drawn[list(chosen.draws), i])]
+            [gallery.given(i), gallery.true(i), *gallery.pictures(one, i, sampled[list(chosen.draws), i])]
         )
     heads = ["given", "true", *[f"sample {k + 1}" for k in range(SHOWN)]]
     return picture_grid(sheet(lines), heads[: len(lines[0])], [""] * len(lines), note)
@@ -120,7 +120,7 @@ def four_samples(gallery: Gallery, one: Found, samples: int, note: str) -> bytes
 
 @torch.no_grad()
 def layers(gallery: Gallery, one: Found, note: str) -> bytes | None:
-    """What each layer of field codes holds: draws in which that layer alone is random; None but for a CDVAE.
+    """Content of each layer of field codes: draws in which that layer alone is random; None but for a CDVAE.
 
     For every photo and layer: three draws with the other layers at their most likely value, and the deviation
     of 32 draws, bright where the layer decides. PNG bytes.
@@ -130,7 +130,7 @@ def layers(gallery: Gallery, one: Found, note: str) -> bytes | None:
         return None
     count, photos = model.field_ladder.layers, min(len(gallery), _LAYER_PHOTOS)
     rows, condition = gallery.rows[:photos], gallery.condition[:photos]
-    drawn = [
+    sampled = [
         model.sample(
             condition, _DRAWS, generator=Streams(gallery.seed, rows), temperature=_alone(layer, count)
         ).numpy()
@@ -139,10 +139,10 @@ def layers(gallery: Gallery, one: Found, note: str) -> bytes | None:
     lines, labels = [], []
     for i in range(photos):
         given = condition_picture(condition[i].numpy(), gallery.given_range)
-        deviations = [fields[:, i].std(0).mean(0) for fields in drawn]
+        deviations = [fields[:, i].std(0).mean(0) for fields in sampled]
         brightest = max(float(d.max()) for d in deviations) or 1.0
         for layer in range(count):
-            pictures = [bare_picture(drawn[layer][k, i], gallery.limits) for k in range(3)]
+            pictures = [bare_picture(sampled[layer][k, i], gallery.limits) for k in range(3)]
             lines.append([given, *pictures, _heat(deviations[layer] / brightest)])
             labels.append(f"layer {layer + 1}\n({layer_name(layer, count)})")
     heads = ["given", "draw 1", "draw 2", "draw 3", "deviation"]
@@ -150,7 +150,7 @@ def layers(gallery: Gallery, one: Found, note: str) -> bytes | None:
 
 
 def layer_name(layer: int, count: int) -> str:
-    """What to call a layer of codes, coarse to fine."""
+    """Name of a layer of codes, coarse to fine."""
     if count == 1:
         return "the only one"
     return "top" if layer == 0 else "finest" if layer == count - 1 else "middle"

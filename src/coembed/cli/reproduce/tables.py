@@ -110,8 +110,8 @@ def proper(found: Sequence[Found]) -> Table:
         both = linearised(one.evaluation, "energy") and linearised(base.evaluation, "energy")
         apart = difference(one.evaluation, base.evaluation, "energy") if both else None
         row.append(NONE if apart is None or one is base else _estimate(apart, 3, sign=True))
-        seen = f"{one.model.images:,d}" if one.model.images else NONE
-        row += [_minutes(one.model.seconds), seen]
+        images = f"{one.model.images:,d}" if one.model.images else NONE
+        row += [_minutes(one.model.seconds), images]
         rows.append([*row, NONE if one.milliseconds is None else f"{one.milliseconds:.2f} ms"])
     note = (
         "ES: fair energy score in the L2 norm of the field, ES 1-8 its mean over fields averaged over 1, 2, 4 "

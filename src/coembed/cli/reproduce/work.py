@@ -28,7 +28,7 @@ _TIMED = 16  # photos sampled for, to see how long it takes
 
 @dataclass
 class Found:
-    """What is known of one method on one corpus.
+    """Results of one method on one corpus.
 
     Attributes:
         method: its name.
@@ -109,7 +109,7 @@ def _order(config: ReproduceConfig) -> list[str]:
 
 
 def _seconds(config: ReproduceConfig, corpus: Corpus, method: str) -> tuple[float, float]:
-    """What training and scoring are thought to take, 0 for what is done."""
+    """Estimated seconds of training and scoring, 0 for those done."""
     budget = config.work()
     training = 60 * budget.minutes if METHODS[method].trained else _FIT
     scoring = _PHOTO * budget.limit
@@ -230,7 +230,7 @@ def _density(
 
 
 def _kept(path: Path, newest: float, load: Callable[[], Any]) -> Any:
-    """What a file says, or None where there is none, it is damaged, or the model is newer."""
+    """Content of a file, or None where there is none, it is damaged, or the model is newer."""
     if not path.is_file() or path.stat().st_mtime < newest:
         return None
     try:

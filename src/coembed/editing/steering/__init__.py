@@ -1,1 +1,1 @@
-"""What a code space lets a user ask for: near an example, holding a hint, between draws, spread out."""
+"""Wishes that a latent space can meet: near an example, with a part held, between two draws."""

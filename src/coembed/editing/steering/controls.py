@@ -83,20 +83,26 @@ class Controls:
             return interpolate(
                 self.model, condition, first, second, n, generator=streams, temperature=temperature
             )
-        pull = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
+        latent_target = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
         if not options.has_fixed_region:
             if self.target is None:
                 return self.model.sample(condition, n, generator=streams, temperature=temperature)
             return sample_near(
-                self.model, condition, n, **pull, generator=streams, dims=EXAMPLE_DIMS, temperature=temperature
+                self.model,
+                condition,
+                n,
+                **latent_target,
+                generator=streams,
+                dims=EXAMPLE_DIMS,
+                temperature=temperature,
             )
         held, mask, kept = self._held(photo, field, reconstruction)
         samples = sample_hint(
             self.model,
             condition,
             n,
-            Hint(held, mask, doubt=MODEL_STD),
-            **pull,
+            Hint(held, mask, model_std=MODEL_STD),
+            **latent_target,
             generator=streams,
             dims=EXAMPLE_DIMS,
             temperature=temperature,
@@ -105,7 +111,7 @@ class Controls:
         return torch.where(kept, reconstruction, samples)
 
     def _held(self, photo: Photo, field: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is held, where, and where it is all of the photo's own.
+        """Fixed values, their mask, and the mask of those that are all of the photo's own.
 
         The photo's own field is held as the model reconstructs it, and a hint as a change of that: what the
         model loses of the photo comes back with the photo itself (eq. 10).

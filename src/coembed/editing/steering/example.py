@@ -9,7 +9,7 @@ from coembed.errors import ConfigError, ModelError
 from coembed.models.base import Sampler
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.nn import eval_mode
-from coembed.numerics.pull import Pull
+from coembed.numerics.latent_target import LatentTarget
 from coembed.numerics.random import Streams
 
 
@@ -54,7 +54,7 @@ def sample_near(
     """Draw n fields per condition from the model pulled towards a code: p(code | condition) N(code; target,
     tau^2).
 
-    Exact for every tie: Gaussians and mixtures stay what they are (``numerics.pull``). Only the top code is
+    Exact for every tie: Gaussians and mixtures stay what they are (``LatentTarget``). Only the top code is
     pulled; lower ones, the fine structure, follow it and the condition as ever.
 
     Args:
@@ -80,20 +80,20 @@ def sample_near(
         )
     with eval_mode(latent_model(model)), torch.no_grad():
         enc = model.encode(condition)
-        pull = pull_of(model, target, closeness, dims, len(enc))
+        latent_target = pull_of(model, target, closeness, dims, len(enc))
         temperatures = model.temperatures(temperature)
         streams, parts = Streams.of(generator, len(enc)), []
         for count in enc.chunks(n):
             index = enc.index(count)
             noise = model.split_noise(model.noise(streams, count, n_active_dims))
             rows = model.with_latents(enc[index], noise.condition)
-            top = pull.rows(index).on(model.top(rows))
+            top = latent_target.rows(index).on(model.top(rows))
             fields = model.to_natural(model.sample_fields(rows, noise, temperatures, top))
             parts.append(fields.view(count, len(enc), *model.config.field_shape))
         return torch.cat(parts)
 
 
-def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> Pull:
+def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> LatentTarget:
     """A pull for a batch of conditions, checked against the model.
 
     Raises:
@@ -105,4 +105,4 @@ def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, ba
         raise ModelError(f"target: got shape {tuple(target.shape)}, expected (1 or {batch}, {size})")
     if dims is not None and dims < 1:
         raise ConfigError(f"dims is {dims}, expected at least 1")
-    return Pull(target.expand(batch, -1)[:, :dims].float(), closeness)
+    return LatentTarget(target.expand(batch, -1)[:, :dims].float(), closeness)

@@ -26,10 +26,10 @@ from coembed.errors import ConfigError, DataError
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.nn import eval_mode
-from coembed.numerics.pull import Pull
+from coembed.numerics.latent_target import LatentTarget
 from coembed.numerics.random import Streams
 
-LEAST_COVERED = 0.5  # of a cell; where less is covered, the cell is free
+COVERED_THRESHOLD = 0.5  # of a cell; where less is covered, the cell is free
 _UNSEEN = 0.5  # standard deviations that the part of a cell that is not covered may differ by
 
 
@@ -42,12 +42,12 @@ class Hint:
         mask: (batch, 1, h, w) or (batch, c, h, w), share of each cell that is held, 0 to 1. A cell covered by
             less than a half is free; one covered in part is held more loosely, the more is uncovered.
         tolerance: how near, in standard deviations of the field; 0 holds covered cells exactly.
-        doubt: how far the model is taken to be from real fields in every cell, in the same unit: it adds to the
-            pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
+        model_std: how far the model is taken to be from real fields in every cell, in the same unit: added to
+            the pixels' own noise. 0 believes the model, and is the exact posterior; real fields are none of its
             draws, and what a hint says of the rest is better believed less (``benchmarks/control.py``).
 
     Raises:
-        ConfigError: a tolerance or doubt outside 0 to 10.
+        ConfigError: a tolerance or model_std outside 0 to 10.
         DataError: shapes that do not fit each other, a mask outside [0, 1], or a covered value that is not
             finite.
     """
@@ -55,10 +55,10 @@ class Hint:
     field: Tensor
     mask: Tensor
     tolerance: float = 0.0
-    doubt: float = 0.0
+    model_std: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("tolerance", "doubt"):
+        for name in ("tolerance", "model_std"):
             if not 0 <= getattr(self, name) <= 10:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 to 10")
         if self.field.dim() != 4:
@@ -74,12 +74,12 @@ class Hint:
 
     @property
     def covered(self) -> Tensor:
-        """Which values are held, (batch, c, h, w) bool."""
-        return (self.mask >= LEAST_COVERED).expand_as(self.field)
+        """Mask of the values that are held, (batch, c, h, w) bool."""
+        return (self.mask >= COVERED_THRESHOLD).expand_as(self.field)
 
     @property
     def variance(self) -> Tensor:
-        """How far a cell may be from what is held, squared standard deviations of the field, of every cell."""
+        """Variance of every cell about what is held, squared standard deviations of the field."""
         return (self.tolerance**2 + (_UNSEEN * (1 - self.mask)) ** 2).expand_as(self.field)
 
 
@@ -123,10 +123,10 @@ def sample_hint(
             raise DataError(f"the hint's field has shape {tuple(hint.field.shape)}, expected {wanted}")
         if not bool(hint.covered.any()):
             return _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims)
-        pull = None if target is None else pull_of(model, target, closeness, dims, len(enc))
-        pull = None if closeness == 0 else pull
+        latent_target = None if target is None else pull_of(model, target, closeness, dims, len(enc))
+        latent_target = None if closeness == 0 else latent_target
         temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
-        held, parts = _Held(model, enc, hint, pull, temperatures), []
+        held, parts = _Held(model, enc, hint, latent_target, temperatures), []
         for count in enc.chunks(n):
             noise = model.noise(streams, count, n_active_dims)
             parts.append(held.draw(noise).view(count, *wanted))
@@ -137,19 +137,24 @@ class _Held:
     """Draws of a batch of conditions that agree with a hint."""
 
     def __init__(
-        self, model: CDVAE, enc: EncodedCondition, hint: Hint, pull: Pull | None, temperatures: list[float]
+        self,
+        model: CDVAE,
+        enc: EncodedCondition,
+        hint: Hint,
+        latent_target: LatentTarget | None,
+        temperatures: list[float],
     ):
-        self.model, self.enc, self.pull, self.temperatures = model, enc, pull, temperatures
+        self.model, self.enc, self.latent_target, self.temperatures = model, enc, latent_target, temperatures
         self.values = torch.where(hint.covered, model.standardise_field(hint.field.nan_to_num()), 0)
-        self.covered, self.variance, self.doubt = hint.covered, hint.variance, hint.doubt
+        self.covered, self.variance, self.model_std = hint.covered, hint.variance, hint.model_std
         self.posteriors = None
         if is_linear(model):
             empty = [torch.zeros(1, *shape) for shape in model.field_ladder.code_shapes]
-            pixels = model.field_ladder.decode_latents(empty).log_var.exp() + hint.doubt**2
+            pixels = model.field_ladder.decode_latents(empty).log_var.exp() + hint.model_std**2
             self.pixels = pixels.expand_as(self.values)
             noise = self.pixels + self.variance
             self.posteriors = [
-                Posterior.of(model, enc, row, self.values[row], self.covered[row], noise[row], pull)
+                Posterior.of(model, enc, row, self.values[row], self.covered[row], noise[row], latent_target)
                 for row in range(len(enc))
             ]
 
@@ -161,8 +166,8 @@ class _Held:
         errors = self.temperatures[-1] * errors.view(-1, *model.config.field_shape)
         if self.posteriors is None:
             values, covered, variance = (t[index] for t in (self.values, self.covered, self.variance))
-            pulled = None if self.pull is None else self.pull.rows(index)
-            wanted = (values, covered, variance, self.doubt)
+            pulled = None if self.latent_target is None else self.latent_target.rows(index)
+            wanted = (values, covered, variance, self.model_std)
             fields, gain = search(model, enc[index], noise, *wanted, errors, pulled, self.temperatures)
         else:
             codes = self._codes(index, noise, errors)
@@ -180,7 +185,11 @@ class _Held:
             own = index == row
             if posterior is None:
                 enc = self.enc[index[own]]
-                top = None if self.pull is None else self.pull.rows(index[own]).on(self.model.top(enc))
+                top = (
+                    None
+                    if self.latent_target is None
+                    else self.latent_target.rows(index[own]).on(self.model.top(enc))
+                )
                 found = self.model.sample_latents(enc, for_tie[own], self.temperatures, top)
             else:
                 found = posterior.draw(for_tie[own], errors[own], self.temperatures)

@@ -20,7 +20,7 @@ from coembed.models.nn import eval_mode
 from coembed.numerics.distributions import Mixture
 from coembed.numerics.random import Streams
 
-MOST_DRAWS = 100_000  # every draw up to the later one is made, and let go
+MAX_DRAWS = 100_000  # every draw up to the later one is made, and let go
 
 
 @torch.no_grad()
@@ -71,9 +71,9 @@ def check_path(first: int, second: int, steps: int) -> None:
     """Raise ConfigError unless two draws and a number of steps between them make sense."""
     if steps < 2:
         raise ConfigError(f"n is {steps}, expected at least 2 steps between two draws")
-    if not (0 <= first < MOST_DRAWS and 0 <= second < MOST_DRAWS and first != second):
+    if not (0 <= first < MAX_DRAWS and 0 <= second < MAX_DRAWS and first != second):
         raise ConfigError(
-            f"between is {first} and {second}, expected two different draws, 0 to {MOST_DRAWS - 1}"
+            f"between is {first} and {second}, expected two different draws, 0 to {MAX_DRAWS - 1}"
         )
 
 

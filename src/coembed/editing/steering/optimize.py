@@ -17,7 +17,7 @@ from torch import Tensor
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.distributions import Gaussian, Mixture
-from coembed.numerics.pull import Pull
+from coembed.numerics.latent_target import LatentTarget
 
 _STEPS, _RATE = 150, 0.05
 
@@ -29,9 +29,9 @@ def search(
     values: Tensor,
     covered: Tensor,
     variance: Tensor,
-    doubt: float,
+    model_std: float,
     errors: Tensor,
-    pull: Pull | None,
+    latent_target: LatentTarget | None,
     temperatures: list[float],
 ) -> tuple[Tensor, Tensor]:
     """Fields near those of the noise that agree with what is held.
@@ -43,7 +43,7 @@ def search(
         values: (rows, c, h, w), standardised; what is held.
         covered: of the same shape, bool.
         variance: how loosely it is held, squared standard deviations.
-        doubt: standard deviations, added to the pixels' own noise.
+        model_std: standard deviations, added to the pixels' own noise.
         errors: standard normals.
         pull: on the top code besides, of as many rows.
         temperatures: one per layer: they scale the noise to start from.
@@ -62,7 +62,7 @@ def search(
         # The component is picked by a number that has no gradient, so it stays.
         tie_noise = torch.cat([for_tie[:, :1], at[:, cut + 1 :]], -1)
         rows = model.with_latents(enc, at[:, :cut])
-        top = None if pull is None else pull.on(model.top(rows))
+        top = None if latent_target is None else latent_target.on(model.top(rows))
         return rows, Noise(at[:, :cut], tie_noise, temperatures[-1] * for_pixels), top
 
     def fields_of(at: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def search(
 
     rows, parts, top = read(start)
     latents = model.sample_latents(rows, parts.tie, flat, top)
-    pixels = model.field_ladder.decode_latents(latents, enc.context_maps).log_var.exp() + doubt**2
+    pixels = model.field_ladder.decode_latents(latents, enc.context_maps).log_var.exp() + model_std**2
     wanted = values - errors * (pixels + variance).sqrt()
     weight = covered / (pixels + variance)
     with torch.enable_grad():

@@ -11,13 +11,13 @@ from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.distributions import Mixture
 from coembed.numerics.gaussian_conditioning import Observation, Spread
-from coembed.numerics.pull import Pull
+from coembed.numerics.latent_target import LatentTarget
 
 _ROUNDS = 4  # evaluations of the lower layers at the moved code, where they depend on it
 
 
 def is_linear(model: CDVAE) -> bool:
-    """Whether what is held of a field is a linear observation of its codes, the condition's codes being
+    """True if what is held of a field is a linear observation of its codes, the condition's codes being
     known."""
     return model.field_ladder.tower.linear_map() is not None and not model.samples_latents
 
@@ -48,7 +48,7 @@ class Posterior:
         values: Tensor,
         covered: Tensor,
         noise: Tensor,
-        pull: Pull | None,
+        latent_target: LatentTarget | None,
     ) -> Posterior | None:
         """Conditions one of the given conditions' codes.
 
@@ -68,8 +68,8 @@ class Posterior:
             return None
         index = torch.tensor([row], device=enc.condition.device)
         found = model.top(enc[index])
-        if pull is not None:
-            found = pull.rows(index).on(found)
+        if latent_target is not None:
+            found = latent_target.rows(index).on(found)
         if not isinstance(found, Mixture):
             shape = found.mean.shape
             parts = [t.expand(shape).flatten(1)[:, None] for t in (found.mean, found.log_var)]
@@ -103,15 +103,15 @@ class Posterior:
         parts = [noise[:, 1:]] if model.tie.is_joint else list(noise[:, 1:].split(model.tie.sizes, -1))
         scaled = [t * part for t, part in zip(temperatures, parts, strict=False)]
         variance = torch.exp(self.mixture.log_var[0, pick])
-        drawn = self.mixture.mean[0, pick] + variance.sqrt() * scaled[0]
+        top_latent = self.mixture.mean[0, pick] + variance.sqrt() * scaled[0]
         spread, enc = self.spread.rows(pick), self.enc[torch.full_like(pick, self.row)]
         errors = errors.flatten(1)[:, self.covered.flatten()].double() * observed.noise.sqrt()
         wanted = observed.values - errors
-        top_code = drawn
+        top_code = top_latent
         for _ in range(_rounds(model)):
             lower, _ = _below(model, enc, [top_code], scaled)
-            missed = wanted - observed.decoded([drawn, *lower])
-            top_code = drawn + (variance * (spread.solve(missed) @ observed.maps[0])).to(drawn.dtype)
+            missed = wanted - observed.decoded([top_latent, *lower])
+            top_code = top_latent + (variance * (spread.solve(missed) @ observed.maps[0])).to(top_latent.dtype)
         codes = [top_code]
         while len(codes) < len(observed.maps):
             layer = len(codes)
@@ -119,7 +119,7 @@ class Posterior:
             missed = wanted - observed.decoded([*codes, *lower])
             left = observed.spread(variances, start=layer)
             move = variances[0] * (left.solve(missed) @ observed.maps[layer])
-            codes.append(lower[0] + move.to(drawn.dtype))
+            codes.append(lower[0] + move.to(top_latent.dtype))
         if model.tie.is_joint:
             codes = list(codes[0].split(model.tie.sizes, -1))
         return [code.view(-1, *shape) for code, shape in zip(codes, model.tie.shapes, strict=True)]

@@ -61,9 +61,12 @@ def code_collapse(
             fields = world.sample(one, samples, generator=Streams((1 << 33) + seed, [i]))[:, 0]
             repeated = one.expand(samples, -1, -1, -1)
             true = model.sample_posterior(repeated, fields, generator=generator)
-            drawn = model.sample_prior(repeated, generator=generator)
+            sampled = model.sample_prior(repeated, generator=generator)
             labels = _labels(world, one, fields)
-            for prefix, a, b in (("", torch.cat(true, 1), torch.cat(drawn, 1)), ("top_", true[0], drawn[0])):
+            for prefix, a, b in (
+                ("", torch.cat(true, 1), torch.cat(sampled, 1)),
+                ("top_", true[0], sampled[0]),
+            ):
                 for key, value in _compared(a.double(), b.double(), labels).items():
                     columns.setdefault(prefix + key, []).append(value)
     finally:
@@ -71,10 +74,10 @@ def code_collapse(
     return {key: estimate(torch.tensor(values, dtype=torch.float64)) for key, values in columns.items()}
 
 
-def _compared(true: Tensor, drawn: Tensor, labels: Tensor) -> dict[str, float]:
-    spread = (drawn.var(0).sum() / true.var(0).sum()).item()
+def _compared(true: Tensor, sampled: Tensor, labels: Tensor) -> dict[str, float]:
+    spread = (sampled.var(0).sum() / true.var(0).sum()).item()
     apart = torch.pdist(true).mean()
-    distance = (2 * torch.cdist(true, drawn).mean() - apart - torch.pdist(drawn).mean()) / apart
+    distance = (2 * torch.cdist(true, sampled).mean() - apart - torch.pdist(sampled).mean()) / apart
     centred = true - true.mean(0)
     left = centred - labels @ (torch.linalg.pinv(labels) @ centred)
     rank = int(torch.linalg.matrix_rank(labels))

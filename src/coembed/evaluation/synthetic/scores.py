@@ -24,7 +24,7 @@ _TRUTH_SEED = 1 << 32  # fresh truths are not those that a sampler with the same
 
 @dataclass(frozen=True)
 class WorldScores:
-    """How one sampler does in one world; the truth's own sampler scored alike says what is possible.
+    """Scores of one sampler in one world; those of the truth's own sampler say what is possible.
 
     Attributes:
         name: of the sampler.
@@ -91,12 +91,12 @@ def score_world(
         part = condition[rows.start : rows.stop]
         begun = time.perf_counter()
         with torch.no_grad():
-            drawn = sampler.sample(part, samples, generator=Streams(seed, rows))
+            sampled = sampler.sample(part, samples, generator=Streams(seed, rows))
         seconds += time.perf_counter() - begun
         truth = world.sample(part, samples, generator=Streams(_TRUTH_SEED + seed + 1, rows))
-        found = mode_scores(world, part, drawn)
-        found["energy_distance"] = energy_distance(drawn, truth)
-        found["sliced_wasserstein"] = sliced_wasserstein(drawn, truth, seed=seed)
+        found = mode_scores(world, part, sampled)
+        found["energy_distance"] = energy_distance(sampled, truth)
+        found["sliced_wasserstein"] = sliced_wasserstein(sampled, truth, seed=seed)
         for key, values in found.items():
             columns.setdefault(key, []).append(values)
         if progress is not None:
@@ -111,7 +111,7 @@ def score_world(
     return WorldScores(name, world.name, conditions, samples, seed, round(seconds, 3), scores)
 
 
-def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+def mode_scores(world: World, condition: Tensor, sampled: Tensor) -> dict[str, Tensor]:
     """``mode_recall``, ``mode_mass``, ``on_mode``, ``frequency_kl`` and ``mode_rmse``, (batch,) each.
 
     Parts that have one mode only (the ground of the sprites) and modes of no probability do not count.
@@ -121,7 +121,7 @@ def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Ten
         condition: (batch, c, h, w).
         drawn: (n, batch, c, h, w).
     """
-    nearest, least, judged = nearest_modes(world, condition, drawn)
+    nearest, least, judged = nearest_modes(world, condition, sampled)
     modes = world.modes(condition)
     possible = modes.weights > 0
     own = math.sqrt(world.sigma**2 + world.tau**2)
@@ -134,7 +134,7 @@ def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Ten
     for row in nearest:
         frequency.scatter_add_(-1, row[..., None], torch.ones_like(frequency[..., :1]))
     # Half a count for every possible mode: a mode never drawn costs much, not infinitely much.
-    frequency = (frequency + 0.5) / (len(drawn) + 0.5 * possible.sum(-1, keepdim=True))
+    frequency = (frequency + 0.5) / (len(sampled) + 0.5 * possible.sum(-1, keepdim=True))
     kl = torch.where(possible, modes.weights * (modes.weights / frequency).clamp(min=1e-30).log(), 0.0).sum(-1)
     share = judged / judged.sum(-1, keepdim=True).clamp(min=1)
     return {
@@ -146,7 +146,7 @@ def mode_scores(world: World, condition: Tensor, drawn: Tensor) -> dict[str, Ten
     }
 
 
-def nearest_modes(world: World, condition: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_modes(world: World, condition: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The mode that every part of every sample (n, batch, c, h, w) is nearest to, among those it may take.
 
     Returns:
@@ -154,7 +154,7 @@ def nearest_modes(world: World, condition: Tensor, drawn: Tensor) -> tuple[Tenso
         (batch, parts): parts that are there and have a choice.
     """
     modes = world.modes(condition)
-    error, counts = _errors(world, modes, drawn)
+    error, counts = _errors(world, modes, sampled)
     possible = modes.weights > 0
     least, nearest = error.masked_fill(~possible, math.inf).min(-1)
     return nearest, least, (possible.sum(-1) > 1) & (counts > 0)
@@ -185,10 +185,10 @@ def sliced_wasserstein(one: Tensor, other: Tensor, *, seed: int = 0) -> Tensor:
     return (projected[0] - projected[1]).abs().mean((0, 2))
 
 
-def _errors(world: World, modes: Modes, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def _errors(world: World, modes: Modes, sampled: Tensor) -> tuple[Tensor, Tensor]:
     """Root mean squared error of every part of every sample to every mode, and the pixels of the parts."""
     errors, counts = [], torch.empty(0)
-    for fields in drawn:
+    for fields in sampled:
         squared, _, counts = world.part_sums(fields[:, None] - modes.means, modes)
         channels = squared.shape[-1]
         errors.append((squared.sum(-1) / (counts.clamp(min=1) * channels)[..., None]).clamp(min=0).sqrt())

@@ -28,7 +28,7 @@ _LEVELS = 256  # grey levels of conditions that name parts: whole numbers of the
 
 @dataclass(frozen=True)
 class Modes:
-    """What a batch of conditions allows.
+    """Modes that a batch of conditions allows.
 
     Attributes:
         parts: (batch, h, w) int64, the part every pixel belongs to, from 0.
@@ -209,8 +209,8 @@ class _Named(World):
 
     def _levels(self, types: Tensor, generator: torch.Generator) -> Tensor:
         """A grey level for every part (count, parts) of these types, all different within a condition."""
-        kinds = len(self.table)
-        room = _LEVELS // kinds
+        shapes = len(self.table)
+        room = _LEVELS // shapes
         # Places in a type's range: a random start for each, spread so that no two parts share one.
         step = room // types.shape[1]
         own = torch.arange(types.shape[1]) * step + torch.randint(1, step, types.shape, generator=generator)

@@ -158,7 +158,7 @@ def animation_bytes(
 
 
 def _steepest(flow: np.ndarray) -> float:
-    """How much faster one pixel moves than the next at most: the largest Frobenius norm of the slope."""
+    """Largest difference in speed between one pixel and the next: the largest Frobenius norm of the slope."""
     across, down = np.diff(flow, axis=1), np.diff(flow, axis=0)
     squared = np.zeros(flow.shape[:2], np.float32)
     squared[:, :-1] += np.square(across).sum(-1)
@@ -185,8 +185,8 @@ def _carry(photo: np.ndarray, fog: np.ndarray, flow: np.ndarray, seconds: float)
     if len(rows):
         share = np.minimum(outside[rows, columns] / (_FOG * max(h, w)), 1)[:, None]
         beyond = _looked_up(fog, source, cv2.BORDER_REFLECT_101)[rows, columns]
-        seen = moved[rows, columns].astype(np.float32)
-        moved[rows, columns] = np.rint(seen + share * (beyond - seen)).astype(np.uint8)
+        shown = moved[rows, columns].astype(np.float32)
+        moved[rows, columns] = np.rint(shown + share * (beyond - shown)).astype(np.uint8)
     return moved
 
 

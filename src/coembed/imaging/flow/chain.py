@@ -26,7 +26,7 @@ HOPS = 4  # of "auto": quarters of a second
 
 
 def frames_wanted(frames: int, via: Via) -> list[int]:
-    """Which of the frames 0 to ``frames`` are looked at, first and last included.
+    """Frames among 0 to ``frames`` that are looked at, first and last included.
 
     >>> frames_wanted(25, "auto"), frames_wanted(25, "direct"), frames_wanted(3, "auto")
     ([0, 6, 12, 19, 25], [0, 25], [0, 1, 2, 3])

@@ -179,7 +179,7 @@ def invert(flow: np.ndarray, rounds: int = 16) -> np.ndarray:
 
 
 def forward_backward_error(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """How far from its start a point ends that goes along one flow and back along the other.
+    """Distance from its start at which a point ends that goes along one flow and back along the other.
 
     Args:
         forward: (h, w, 2), frame 0 to frame 1, pixels.
@@ -195,7 +195,7 @@ def forward_backward_error(forward: np.ndarray, backward: np.ndarray) -> np.ndar
 def validity(
     forward: np.ndarray, backward: np.ndarray, *, relative: float = 0.01, absolute: float = 0.5
 ) -> np.ndarray:
-    """Where a flow can be trusted: forward and back again ends near the start, inside the frame.
+    """Mask of a flow that can be trusted: forward and back again ends near the start, inside the frame.
 
     The test of Sundaram, Brox and Keutzer (2010): |f + b|^2 < relative (|f|^2 + |b|^2) + absolute, with b the
     backward flow at the forward flow's end. It fails at what is hidden in the second frame, and on blank walls.
@@ -217,7 +217,7 @@ def validity(
 def looks_alike(
     frame0: np.ndarray, frame1: np.ndarray, flow: np.ndarray, *, tolerance: float = 0.15, window: int = 5
 ) -> np.ndarray:
-    """Where the second frame shows, at a vector's end, what the first shows at its start.
+    """Mask of vectors at whose end the second frame shows what the first shows at their start.
 
     Where an estimator finds nothing to match it gives no motion both ways, which ``validity`` cannot tell from
     a scene that stands still.

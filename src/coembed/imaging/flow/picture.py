@@ -158,7 +158,7 @@ def draw_arrows(frame: np.ndarray, arrows: list[Arrow], *, stretch: float = 1.0)
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"frame is {frame.dtype} {frame.shape}, expected uint8 (h, w, 3)")
-    drawn = np.ascontiguousarray(frame).copy()
+    canvas = np.ascontiguousarray(frame).copy()
     line = max(1, round(max(frame.shape[:2]) / 256))
     for arrow in reversed(arrows):
         vector = np.array([arrow.dx, arrow.dy]) * stretch
@@ -170,8 +170,8 @@ def draw_arrows(frame: np.ndarray, arrows: list[Arrow], *, stretch: float = 1.0)
         color = tuple(map(int, flow_to_color(vector[None, None])[0, 0]))
         tip = min(0.5, 5 * line / length)  # a head of one size, but never longer than half its arrow
         for thickness, ink in ((line + 2, (0, 0, 0)), (line, color)):
-            cv2.arrowedLine(drawn, start, end, ink, thickness, cv2.LINE_AA, tipLength=tip)
-    return drawn
+            cv2.arrowedLine(canvas, start, end, ink, thickness, cv2.LINE_AA, tipLength=tip)
+    return canvas
 
 
 def _k_means(points: np.ndarray, k: int) -> np.ndarray:

@@ -36,7 +36,7 @@ _L1_PENALTY = 10.0  # 1 / log units: about the inverse of the steps that matter
 
 @dataclass(frozen=True)
 class RetinexOptions:
-    """What separates paint from light.
+    """Options that separate paint from light.
 
     Attributes:
         brightness_step: least change of log brightness between two neighbours that is paint, nats. None: by
@@ -148,11 +148,13 @@ def _fit_l1(down: np.ndarray, right: np.ndarray, brightness: np.ndarray, screen:
     wanted = (down, right)
     slack = tuple(np.zeros_like(step) for step in wanted)
     dual = tuple(np.zeros_like(step) for step in wanted)
-    pull = screen / _L1_PENALTY
+    brightness_weight = screen / _L1_PENALTY
     log_albedo = np.zeros_like(brightness)
     for _ in range(_L1_ROUNDS):
         goal = [step + z - u for step, z, u in zip(wanted, slack, dual, strict=True)]
-        log_albedo = poisson(_transpose_differences(goal[0], goal[1]) + pull * brightness, pull)
+        log_albedo = poisson(
+            _transpose_differences(goal[0], goal[1]) + brightness_weight * brightness, brightness_weight
+        )
         errors = [np.diff(log_albedo, axis=axis) - wanted[axis - 1] + dual[axis - 1] for axis in (1, 2)]
         slack = tuple(np.sign(e) * np.maximum(np.abs(e) - np.float32(1 / _L1_PENALTY), 0) for e in errors)
         dual = tuple(e - z for e, z in zip(errors, slack, strict=True))

@@ -1,4 +1,4 @@
-"""How far an albedo disagrees with people: the weighted human disagreement rate (WHDR).
+"""Weighted human disagreement rate (WHDR): an albedo against people's judgements.
 
 Bell, Bala and Snavely, "Intrinsic Images in the Wild", SIGGRAPH 2014, section 3.5, on judgements in that data
 set's JSON format: for pairs of points of a photo, which of the two surfaces is darker, and how sure people
@@ -23,7 +23,7 @@ _DARKEST = 1e-10
 
 @dataclass(frozen=True)
 class Judgements:
-    """What people said of one photo; only comparisons that count.
+    """Judgements of people on one photo; only comparisons that count.
 
     Attributes:
         first: (n, 2) float64, x and y of each first point, shares of the photo's width and height in [0, 1].

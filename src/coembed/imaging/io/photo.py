@@ -23,7 +23,7 @@ from coembed.serialization import write_bytes
 PHOTO_SUFFIXES: frozenset[str] = frozenset(WRITABLE)
 """Suffixes (lower case) of the files that can be read and written."""
 
-_LARGEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_MAX_LEVEL = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Photo:
 
     def as_float(self) -> np.ndarray:
         """The pixels as float32 in [0, 1], (h, w, 3)."""
-        return np.divide(self.pixels, np.float32(_LARGEST[self.pixels.dtype]), dtype=np.float32)
+        return np.divide(self.pixels, np.float32(_MAX_LEVEL[self.pixels.dtype]), dtype=np.float32)
 
 
 def read_photo(
@@ -188,7 +188,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Decoded:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or array.size == 0:
         raise PhotoError(f"shape {array.shape}, expected (h, w) or (h, w, c) with c of 1 to 4")
-    if array.dtype not in _LARGEST:
+    if array.dtype not in _MAX_LEVEL:
         raise PhotoError(f"dtype {array.dtype}, expected uint8 (0 to 255) or uint16 (0 to 65535)")
     check_size(array.shape[1], array.shape[0], max_pixels)
     array = array.reshape(*array.shape[:2], channels)
@@ -205,8 +205,8 @@ def _as_levels(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all():
             raise PhotoError("pixels that are not finite, expected values in [0, 1]")
-        return np.rint(np.clip(pixels, 0, 1) * np.float32(_LARGEST[dtype])).astype(dtype)
-    if pixels.dtype not in _LARGEST:
+        return np.rint(np.clip(pixels, 0, 1) * np.float32(_MAX_LEVEL[dtype])).astype(dtype)
+    if pixels.dtype not in _MAX_LEVEL:
         raise PhotoError(f"pixels of dtype {pixels.dtype}, expected uint8, uint16 or float in [0, 1]")
     return pixels
 

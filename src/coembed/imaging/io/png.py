@@ -94,15 +94,15 @@ class PngParts:
         expected = sum(
             rows * (1 + (columns * self.channels * self.depth + 7) // 8) for rows, columns in self._passes()
         )
-        inflate, seen, rest = zlib.decompressobj(), 0, self.picture
+        inflate, inflated, rest = zlib.decompressobj(), 0, self.picture
         try:
-            while rest and seen < expected:
-                seen += len(inflate.decompress(rest, 1 << 20))
+            while rest and inflated < expected:
+                inflated += len(inflate.decompress(rest, 1 << 20))
                 rest = inflate.unconsumed_tail
         except zlib.error as error:
             raise PhotoError(f"damaged PNG picture data ({error})") from None
-        if seen < expected:
-            raise PhotoError(f"truncated PNG: {seen} of {expected} bytes of picture data")
+        if inflated < expected:
+            raise PhotoError(f"truncated PNG: {inflated} of {expected} bytes of picture data")
 
     def _passes(self) -> list[tuple[int, int]]:
         if not self.interlaced:

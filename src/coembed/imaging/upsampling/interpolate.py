@@ -31,7 +31,7 @@ MAX_PIXELS = 64_000_000
 _WORKING_PIXELS = 512 * 512
 # Chosen on saturation fields of real photos other than those the benchmark reports on.
 _SEGMENT_STEP = 0.55  # of the side of a low-resolution cell
-_LARGEST_STEP = 0.6  # of that side, to spare
+_MAX_STEP = 0.6  # of that side, to spare
 _SMALL_STEP = 5.0  # below this many pixels segments get costly and gain little
 _LIGHTNESS = 0.7  # next to the two colour axes of Lab: shadows matter less than paint
 _RADIUS = 1.6  # of a basis function, steps
@@ -45,7 +45,7 @@ _FILTER_RADIUS = 0.5  # of the guided filter, sides of a cell
 _FILTER_EPSILON = 1e-4
 _CORRECTIONS = 1  # of the weights, after the guided filter
 # Segments; for more, conjugate gradients: slower a field, but bounded memory and time.
-_MOST_FACTORISED = 45_000
+_MAX_FACTORISED = 45_000
 
 
 class Interpolator:
@@ -144,8 +144,8 @@ class Interpolator:
         cells = math.prod(self.low_shape)
         sides = [pixels / low for pixels, low in zip(self.working_size, self.low_shape, strict=True)]
         side = min(math.sqrt(sides[0] * sides[1]), 1.25 * min(sides))
-        step = max(_SEGMENT_STEP * side, min(_SMALL_STEP, _LARGEST_STEP * side))
-        if math.prod(self.working_size) > _MOST_FACTORISED:
+        step = max(_SEGMENT_STEP * side, min(_SMALL_STEP, _MAX_STEP * side))
+        if math.prod(self.working_size) > _MAX_FACTORISED:
             step = max(step, 2.0)  # a segment a pixel is for tiny photos
         segments = superpixels(features, step)
         self._basis = soft_membership(segments, features, colour_sigma=_BASIS_COLOUR, radius=_RADIUS)
@@ -165,8 +165,8 @@ class Interpolator:
         penalty = linked + sparse.diags_array(np.full(len(segments), _RIDGE))
         normal = self._means.T @ self._means + smoothing * penalty
         # What the low-resolution field itself says about each segment: the mean of the cells that see it.
-        seen = self._means.sum(axis=0)
-        self._prior = sparse.csr_array(sparse.diags_array(1 / np.maximum(seen, 1e-12)) @ self._means.T)
+        weight = self._means.sum(axis=0)
+        self._prior = sparse.csr_array(sparse.diags_array(1 / np.maximum(weight, 1e-12)) @ self._means.T)
         self._pull = smoothing * _RIDGE
         self._factor = _Factor(sparse.csc_array(normal))
         rows_of, columns_of = (max(1, round(_FILTER_RADIUS * pixels)) for pixels in sides)
@@ -215,7 +215,7 @@ class _Factor:
 
     def __init__(self, normal: sparse.csc_array):
         self._lu = None
-        if len(normal.diagonal()) <= _MOST_FACTORISED:
+        if len(normal.diagonal()) <= _MAX_FACTORISED:
             self._lu = linalg.splu(
                 normal.astype(np.float32),  # two thirds of the time of float64
                 permc_spec="MMD_AT_PLUS_A",
@@ -279,7 +279,7 @@ def _shrink(guide: np.ndarray, size: tuple[int, int], scale: float) -> np.ndarra
 
 
 def _features(small: np.ndarray) -> np.ndarray:
-    """What the segments are made from: CIE Lab of the photo with less L, or L alone of a grey one."""
+    """Features that segments are made from: CIE Lab of the photo with less L, or L alone of a grey one."""
     unit = np.clip(small / 255, 0, 1)
     if small.shape[2] == 3:
         return cv2.cvtColor(unit, cv2.COLOR_RGB2Lab) * np.array([_LIGHTNESS, 1, 1], np.float32)

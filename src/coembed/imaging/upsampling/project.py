@@ -36,7 +36,7 @@ class Projection:
         self._cell = [((2 * np.arange(pixels) + 1) * cells) // (2 * pixels) for pixels, cells in axes]
 
     def missing(self, field: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """What the area means of (h, w) lack of the wanted (rows, columns)."""
+        """Difference of the wanted (rows, columns) and the area means of (h, w)."""
         return wanted - (self._means[1] @ (self._means[0] @ field).T).T
 
     def __call__(self, field: np.ndarray, wanted: np.ndarray, overshoot: float | None) -> np.ndarray:

@@ -20,7 +20,7 @@ from coembed.numerics.distributions import LOG_2PI, Gaussian, Mixture
 
 
 @dataclass(frozen=True)
-class Pull:
+class LatentTarget:
     """A target for the leading dimensions of the top code, and how near to it.
 
     Attributes:
@@ -47,12 +47,12 @@ class Pull:
             return math.inf if self.closeness == 0 else -math.inf
         return math.log1p(-self.closeness) - math.log(self.closeness)
 
-    def rows(self, index: Tensor) -> Pull:
+    def rows(self, index: Tensor) -> LatentTarget:
         """The pull on other examples, chosen and repeated by ``index``."""
-        return Pull(self.target[index], self.closeness)
+        return LatentTarget(self.target[index], self.closeness)
 
     def on(self, found: Gaussian | Mixture) -> Gaussian | Mixture:
-        """What a tie found for the top code, pulled."""
+        """Distribution of the top latent that a tie gave, times the target's."""
         if self.closeness == 0:
             return found
         if isinstance(found, Mixture):
@@ -66,9 +66,9 @@ class Pull:
         dims, target = self.target.shape[1], self.target[:, None]
         log_var = found.log_var.expand_as(found.mean)
         head, spread = found.mean[..., :dims], torch.exp(log_var[..., :dims]) + math.exp(self.log_var)
-        evidence = -0.5 * (LOG_2PI + spread.log() + (target - head).square() / spread).sum(-1)
+        log_evidence = -0.5 * (LOG_2PI + spread.log() + (target - head).square() / spread).sum(-1)
         mean, log_var = self._merged(found.mean, log_var)
-        return Mixture(torch.log_softmax(found.logits, -1) + evidence, mean, log_var)
+        return Mixture(torch.log_softmax(found.logits, -1) + log_evidence, mean, log_var)
 
     def _merged(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances (batch, ..., dim) with the leading dimensions merged with the target."""
