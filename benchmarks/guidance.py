@@ -232,13 +232,7 @@ def kept(model, validation: PairStore, features: dict[str, Block]) -> dict[str, 
     condition, field = validation.condition(rows), validation.field(rows)
     blocks["pixels"] = pixel_block(lambda s: condition[s], len(rows))
     blocks["field_pixels"] = pixel_block(lambda s: field[s], len(rows))
-    weights = {
-        "label": PLAIN.label,
-        "layout": PLAIN.layout,
-        "pixels": PLAIN.pixels,
-        "field_pixels": PLAIN.pixels,
-    }
-    joined = Scaling.of(blocks, weights).join(blocks)
+    joined = Scaling.of(blocks, PLAIN.weights).join(blocks)
     joined = joined if isinstance(joined, np.ndarray) else joined.toarray()
     found = {}
     for side, layers in zip(("condition", "field"), model.latents(condition, field), strict=True):

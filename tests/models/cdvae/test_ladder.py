@@ -71,6 +71,34 @@ def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_
     )
 
 
+@pytest.mark.parametrize("name", TOWERS)
+def test_only_a_linear_tower_says_that_its_pixels_are_linear_in_the_latents(name):
+    ladder = LadderVAE(TOWERS[name], (2, 8, 8))
+    found = ladder.tower.linear_map()
+    if name != "linear":
+        assert found is None
+        with pytest.raises(ConfigError, match="expected 'linear'"):
+            ladder.tower.project(torch.zeros(1, 2, 8, 8), 0)
+        return
+    offset, weights = found
+    latents = [torch.randn(3, *shape) for shape in ladder.code_shapes]
+    pixels = ladder.decode_latents(latents).mean.flatten(1)
+    torch.testing.assert_close(pixels, offset + torch.cat(latents, -1) @ weights.T)
+    torch.testing.assert_close(ladder.tower.project((pixels - offset).view(3, 2, 8, 8), 1), latents[1])
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_given_latents_are_judged_and_the_way_down_goes_through_them(name):
+    ladder = LadderVAE(TOWERS[name], (2, 8, 8))
+    x, latents = torch.randn(3, 2, 8, 8), [torch.randn(3, *shape) for shape in ladder.code_shapes]
+    q = ladder.infer(x, noise(), at=latents)
+    assert all(torch.equal(a, b) for a, b in zip(q.latents, latents, strict=True))
+    for layer, prior in enumerate(q.priors):
+        state = ladder.through(latents[:layer], ladder.tower.top_down(x))
+        torch.testing.assert_close(prior.mean, ladder.tower.prior(state).mean)
+    torch.testing.assert_close(ladder.decode(q.state).mean, ladder.decode_latents(latents).mean)
+
+
 def test_bad_layouts_are_refused():
     with pytest.raises(ConfigError, match="divisor 3 does not divide"):
         LadderVAE(LadderConfig("conv", (2,), (8,), (3,)), (1, 8, 8))

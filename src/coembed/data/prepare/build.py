@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as default
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -128,49 +128,55 @@ def build_store(
         complete = (folder / INDEX).exists() and len(done) == len(blocks)
         if not complete:
             resume.begin(folder, recorded, done)
-            with (
-                _progress(folder.name, items, [blocks[n] for n in done], recipe, options) as progress,
-                closing(_make_blocks(folder, blocks, set(done), recipe, options, progress)) as made,
-            ):
-                for n, block in made:
-                    resume.note(folder, n, block)
-                    done[n] = block
-        finished = [done[n] for n in range(len(blocks))]
-        skipped = (*left_out, *(s for b in finished for s in b.skipped))
-        names = tuple(name for b in finished for name in b.names)
-        left_out_pairs = _counts(b.left_out for b in finished)
-        if not names:
-            reasons = "; ".join(
-                [f"{s.name}: {s.reason}" for s in skipped[:3]] + [f"{n} {r}" for r, n in left_out_pairs.items()]
-            )
-            raise DataError(f"{folder}: none of {len(items)} items gave a pair ({reasons})")
+            done |= _make_missing(folder, blocks, done, recipe, options)
+        index = _index_of([done[n] for n in range(len(blocks))], recipe, options.dtype, recorded)
+        index = replace(index, source=source, skipped=(*left_out, *index.skipped))
+        if not index.names:
+            reasons = [f"{s.name}: {s.reason}" for s in index.skipped[:3]]
+            reasons += [f"{n} {reason}" for reason, n in index.left_out.items()]
+            raise DataError(f"{folder}: none of {len(items)} items gave a pair ({'; '.join(reasons)})")
         if not complete:
-            index = PairIndex(
-                task=recipe.task,
-                condition=recipe.condition,
-                field=recipe.field,
-                size=recipe.size,
-                dtype=options.dtype,
-                count=len(names),
-                names=names,
-                shards=tuple(b.shard for b in finished if b.shard is not None),
-                source=source,
-                skipped=skipped,
-                options=recorded,
-                left_out=left_out_pairs,
-            )
             write_index(folder, recipe.finished(index, folder))
         resume.forget(folder)
-    return StoreSummary(str(folder), len(names), kept, skipped, time.monotonic() - start, left_out_pairs)
+    return StoreSummary(str(folder), index.count, kept, index.skipped, time.monotonic() - start, index.left_out)
 
 
-def _progress(
-    label: str, items: Sequence[Item], done: Sequence[Sequence[Item]], recipe: Recipe, options: BuildOptions
-) -> AbstractContextManager[Advances | None]:
-    if options.progress is None:
-        return nullcontext()
-    before = sum(_photos(block) for block in done)
-    return options.progress(label, _photos(items), done=before, unit=recipe.unit)
+def _index_of(
+    blocks: Sequence[resume.Block], recipe: Recipe, dtype: Dtype, options: dict[str, Any]
+) -> PairIndex:
+    names = tuple(name for block in blocks for name in block.names)
+    return PairIndex(
+        task=recipe.task,
+        condition=recipe.condition,
+        field=recipe.field,
+        size=recipe.size,
+        dtype=dtype,
+        count=len(names),
+        names=names,
+        shards=tuple(block.shard for block in blocks if block.shard is not None),
+        skipped=tuple(skipped for block in blocks for skipped in block.skipped),
+        options=options,
+        left_out=_counts(block.left_out for block in blocks),
+    )
+
+
+def _make_missing(
+    folder: Path,
+    blocks: Sequence[Sequence[Item]],
+    done: Mapping[int, resume.Block],
+    recipe: Recipe,
+    options: BuildOptions,
+) -> dict[int, resume.Block]:
+    """Make and note the blocks that are not done, and show how far that is."""
+    progress, found = nullcontext(), {}
+    if options.progress is not None:
+        total, before = (sum(_photos(blocks[n]) for n in some) for some in (range(len(blocks)), done))
+        progress = options.progress(folder.name, total, done=before, unit=recipe.unit)
+    with progress as shown, closing(_make_blocks(folder, blocks, set(done), recipe, options, shown)) as made:
+        for n, block in made:
+            resume.note(folder, n, block)
+            found[n] = block
+    return found
 
 
 def _make_blocks(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from coembed.data.names import clip_of
 from coembed.data.pairs import evenly_spaced
+from coembed.data.similarity.config import SimilarityConfig
 from coembed.data.similarity.features import Block, Scaling, pixel_block
 from coembed.data.similarity.files import known_blocks
 from coembed.numerics.lpp.lpp import LocalityPreservingProjection
@@ -48,7 +49,7 @@ def guidance_features(store: PairStore, rows: np.ndarray | None = None) -> Tenso
 
     fitted = rows[evenly_spaced(count, _MAX_FITTED).numpy()]
     blocks = features(fitted)
-    scaling = Scaling.of(blocks, {})
+    scaling = Scaling.of(blocks, SimilarityConfig().weights)
     projection = LocalityPreservingProjection(_COMPONENTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fewer dimensions than wanted are as good

@@ -49,6 +49,17 @@ class SimilarityConfig:
             raise ConfigError(f"guidance.clip: got {self.clip}, expected more than 0")
 
     @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every block of features."""
+        return {
+            "label": self.label,
+            "layout": self.layout,
+            "pixels": self.pixels,
+            "field_pixels": self.pixels,
+            "own": self.own_weight,
+        }
+
+    @property
     def wanted(self) -> tuple[str, ...]:
         """Features of a store that have a weight: of label, layout and pixels."""
         return tuple(name for name in ("label", "layout", "pixels") if getattr(self, name) > 0)

@@ -55,22 +55,15 @@ def make_targets(
     Raises:
         DataError: no block with a weight above 0, or features that are the same for all pairs.
     """
-    weights = {
-        "label": config.label,
-        "layout": config.layout,
-        "pixels": config.pixels,
-        _FIELD: config.pixels,
-        "own": config.own_weight,
-    }
-    used = [name for name in blocks if weights[name] > 0]
+    used = [name for name in blocks if config.weights[name] > 0]
     if not used:
         raise DataError(f"guidance: all weights of {', '.join(blocks) or 'no features'} are 0")
     if config.align == "joint" or _FIELD not in used:
-        both = _embed(blocks, mirrored, used, weights, config, groups)
+        both = _embed(blocks, mirrored, used, config, groups)
         return Targets(both, both, agreement(both[0], both[0]))
     condition_side = [name for name in used if name != _FIELD]
-    condition = _embed(blocks, mirrored, condition_side, weights, config, groups)
-    field = _embed(blocks, mirrored, [_FIELD], weights, config, groups)
+    condition = _embed(blocks, mirrored, condition_side, config, groups)
+    field = _embed(blocks, mirrored, [_FIELD], config, groups)
     size = min(condition.shape[2], field.shape[2])
     condition, field = condition[..., :size], field[..., :size]
     if config.align == "procrustes":
@@ -86,13 +79,12 @@ def _embed(
     blocks: Mapping[str, Block],
     mirrored: Mapping[str, Block] | None,
     used: Sequence[str],
-    weights: Mapping[str, float],
     config: SimilarityConfig,
     groups: Sequence[str] | None,
 ) -> np.ndarray:
     """(1 or 2, n, k) targets from these blocks: mean 0 and deviation 1 over the pairs as they are."""
     chosen = {name: blocks[name] for name in used}
-    scaling = Scaling.of(chosen, weights)
+    scaling = Scaling.of(chosen, config.weights)
     features = scaling.join(chosen)
     lpp = LocalityPreservingProjection(config.components, n_neighbors=config.neighbors)
     try:

@@ -21,7 +21,6 @@ from coembed.data.similarity.layout import coverage
 from coembed.errors import ConfigError, DataError
 
 GRID = 5
-WEIGHTS = {"label": 2.0, "layout": 2.0, "pixels": 1.0, "own": 1.0}
 
 Matrix = Any
 """(n, d) float32, a numpy array or a ``csr_array``; scipy does not say enough of these for a union."""
@@ -159,14 +158,14 @@ class Scaling:
 
     @classmethod
     def of(cls, blocks: Mapping[str, Block], weights: Mapping[str, float]) -> Scaling:
-        """Measured on these blocks; a block that is constant is left out (factor 0).
+        """Measured on these blocks: 0 for one that is constant; a block without a weight has weight 1.
 
         Raises:
             ConfigError: a weight below 0, or for a block that is not there while none is.
         """
         factors = {}
         for name, block in blocks.items():
-            weight = weights.get(name, WEIGHTS.get(name, 1.0))
+            weight = weights.get(name, 1.0)
             if not weight >= 0:
                 raise ConfigError(f"weight of {name}: got {weight}, expected at least 0")
             spread = _total_variance(block.values)

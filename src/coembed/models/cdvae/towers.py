@@ -152,16 +152,8 @@ class FullyConnectedTower(Tower[Gaussian]):
         below = [codes[i + 1] if config.only_mean_up else hidden[i + 1] for i in range(layers - 1)] + [size]
         self.up = nn.ModuleList(_mlp(below[i], hidden[i], config.norm) for i in range(layers))
         self.up_head = nn.ModuleList(nn.Linear(hidden[i], 2 * codes[i]) for i in range(layers))
-        self.down = nn.ModuleList(
-            _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
-        )
-        self.down_inference = (
-            None
-            if config.shared
-            else nn.ModuleList(
-                _conditional_net(codes[i - 1], hidden[i], codes[i], config) for i in range(1, layers)
-            )
-        )
+        self.down = self._conditional_nets()
+        self.down_inference = None if config.shared else self._conditional_nets()
         outputs = 2 if config.likelihood == "pixel" else 1
         self.out = nn.Sequential(
             _mlp(codes[-1], hidden[-1], config.norm), nn.Linear(hidden[-1], outputs * size)
@@ -197,6 +189,14 @@ class FullyConnectedTower(Tower[Gaussian]):
             mean, raw = out.chunk(2, -1)
             return mean.view(-1, *self.shape), raw.view(-1, *self.shape)
         return out.view(-1, *self.shape), None
+
+    def _conditional_nets(self) -> nn.ModuleList:
+        """Nets from every latent to mean and raw log variance of the next."""
+        codes, hidden, norm = self.config.codes, self.config.hidden, self.config.norm
+        return nn.ModuleList(
+            nn.Sequential(_mlp(codes[i - 1], hidden[i], norm), nn.Linear(hidden[i], 2 * codes[i]))
+            for i in range(1, len(codes))
+        )
 
 
 class LinearTower(Tower[Gaussian]):
@@ -289,10 +289,6 @@ def _mlp(inputs: int, hidden: int, norm: str) -> nn.Sequential:
     for width in (inputs, hidden):
         layers += [nn.Linear(width, hidden), _vector_norm(norm, hidden), nn.LeakyReLU(0.01)]
     return nn.Sequential(*layers)
-
-
-def _conditional_net(above: int, hidden: int, code: int, config: LadderConfig) -> nn.Sequential:
-    return nn.Sequential(_mlp(above, hidden, config.norm), nn.Linear(hidden, 2 * code))
 
 
 def _vector_norm(norm: str, width: int) -> nn.Module:
