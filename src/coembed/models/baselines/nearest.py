@@ -210,7 +210,7 @@ class Projection(nn.Module):
     def start(self, condition: Tensor, features: Tensor) -> None:
         """Fit in closed form to conditions (n, c, h, w) and vectors (n, width)."""
         self.scaling.start(condition)
-        self.regression.start(self.scaling(condition), features[:, :, None, None])
+        self.regression.initialize_from_data(self.scaling(condition), features[:, :, None, None])
 
     @torch.no_grad()
     def forward(self, condition: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ def _latents(model: CDVAE, condition: Tensor) -> Tensor:
     found = [condition.new_zeros(0, sum(model.condition_ladder.code_sizes))]
     for part in condition.split(_BATCH):
         scaled = (part - model.condition_mean) / model.condition_std
-        found.append(torch.cat([z.flatten(1) for z in model.condition_ladder.infer(scaled, None).codes], 1))
+        found.append(torch.cat([z.flatten(1) for z in model.condition_ladder.infer(scaled, None).latents], 1))
     return torch.cat(found)
 
 
