@@ -85,7 +85,8 @@ def _scores(
     model: CDVAE, condition: Tensor, field: Tensor, rows: list[int], n: int
 ) -> dict[str, list[dict[str, float]]]:
     """Scores of every photo of a part, by whose field it is and the way of sampling."""
-    learned = model.with_sampling(layer_temperatures=(), leading=0, clip=None, decode="draw")
+    learned = model.with_sampling(temperatures=(), n_active_dims=0)
+    learned.config = dataclasses.replace(model.config, clip=None, decode="draw")
     own = learned.sample(condition, 1, generator=Streams(SEED + 1, rows))[0]
     mask = torch.zeros(len(rows), 1, *field.shape[-2:])
     height, width = field.shape[-2] // 2, field.shape[-1] // 2

@@ -23,7 +23,8 @@ from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation
-from coembed.models.pretrained import load_pretrained, save_pretrained
+from coembed.models.files import save_pretrained
+from coembed.models.pretrained import load_pretrained
 from coembed.numerics.random import named_generator
 from coembed.serialization import write_bytes
 from coembed.training.batches import Batches
@@ -45,8 +46,8 @@ VARIANTS: dict[str, tuple[ScoreConfig | None, float, dict[str, Any]]] = {
     "1 px alone": (dataclasses.replace(SCORE, pools=(1,)), 3e-4, {}),
     "plain, faster": (None, 1e-3, {}),
     "score, faster": (SCORE, 1e-3, {}),
-    "temperatures 1": (SCORE, 3e-4, {"layer_temperatures": ()}),
-    "plain, temperatures 1": (None, 3e-4, {"layer_temperatures": ()}),
+    "temperatures 1": (SCORE, 3e-4, {"temperatures": ()}),
+    "plain, temperatures 1": (None, 3e-4, {"temperatures": ()}),
 }
 SHOWN = ("energy", "multiscale_energy", "crps", "best_10", "spread_skill", "coverage_90", "sharpness")
 COMPARED = ("energy", "multiscale_energy", "crps", "best_10")
@@ -98,7 +99,7 @@ def tune(
     changes: dict[str, Any],
 ) -> str:
     """Train on for ``options.seconds`` of CPU, up to the running mean; say the speed and the losses."""
-    model.config = dataclasses.replace(model.config, **changes)
+    model = model.with_sampling(**changes)
     model.train()
     config = TrainConfig(options.pairs, "unused", batch_size=options.batch, learning_rate=rate)
     vectors = store.index.condition.vector, store.index.field.vector

@@ -34,8 +34,9 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
 from coembed.models.base import Sampler
-from coembed.models.pretrained import CALIBRATED, load_pretrained
+from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
+from coembed.models.sampling_config import CALIBRATED
 from coembed.numerics.random import Streams
 from coembed.serialization import read_json, write_compact_json, write_json
 
@@ -136,7 +137,7 @@ def _samplers(
             hashlib.sha256((loaded.folder / f).read_bytes()).hexdigest()
             for f in ("config.json", "model.safetensors")
         ]
-        hashes += [CALIBRATED] * folder.endswith(CALIBRATED)  # the same files, drawn in another way
+        hashes += [f":{CALIBRATED}"] * folder.endswith(f":{CALIBRATED}")  # the same files, drawn in another way
         yield name, "-".join(hashes), lambda model=loaded.model: model
 
 

@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coembed.models.pretrained import CALIBRATED, WEIGHTS_FILE, load_pretrained, save_pretrained
+from coembed.models.files import WEIGHTS_FILE, save_pretrained
+from coembed.models.pretrained import load_pretrained
+from coembed.models.sampling_config import CALIBRATED, SamplingConfig
 from coembed.serialization import read_json
 
 MAX_MB = 12
@@ -100,20 +102,23 @@ def main() -> None:
         raise SystemExit(f"{options.dest}: {size:.1f} MB, expected at most {MAX_MB}")
 
 
-def drawing(config: Any) -> str:
+def drawing(sampling: SamplingConfig) -> str:
     """Difference between draws and the density that was learned, in words."""
-    temperatures = " and ".join(f"{t:g}" for t in config.layer_temperatures) or "1"
-    where = f", in the {config.leading} leading dimensions of the top code alone" if config.leading else ""
+    own, calibrated = sampling.default, sampling.profiles.get(CALIBRATED)
+    temperatures = " and ".join(f"{t:g}" for t in own.temperatures) or "1"
+    where = (
+        f", in the {own.n_active_dims} leading dimensions of the top code alone" if own.n_active_dims else ""
+    )
     said = f"temperature {temperatures} for the codes, top first{where}"
-    if not config.calibrated:
+    if calibrated is None:
         return said
-    fitted = " and ".join(f"{t:g}" for t in config.calibrated)
-    return f"{said}. With `{CALIBRATED}` after its name: {fitted}, in all dimensions, fitted on held-out pairs"
+    fitted = " and ".join(f"{t:g}" for t in calibrated.temperatures)
+    return f"{said}. With `:{CALIBRATED}` after its name: {fitted}, in all dimensions, fitted on held-out pairs"
 
 
 def _called(name: str, *, first: bool) -> str:
-    if name.endswith(CALIBRATED):
-        return f"this model, `{CALIBRATED}`"
+    if name.endswith(f":{CALIBRATED}"):
+        return f"this model, `:{CALIBRATED}`"
     return "this model" if first else name
 
 
@@ -155,7 +160,7 @@ def card(
             "## Model and training",
             "",
             f"Preset `{train['preset']}`, {count:.1f} million parameters, {pairs_seen}, batches of "
-            f"{train['batch_size']}, seed {train['seed']}. Draws: {drawing(model.config)}. Matrices are "
+            f"{train['batch_size']}, seed {train['seed']}. Draws: {drawing(model.sampling)}. Matrices are "
             "stored in half precision.",
             "",
             "## Measured",

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.pretrained import load_pretrained, save_pretrained
+from coembed.models.files import save_pretrained
+from coembed.models.pretrained import load_pretrained
 
 
 def main() -> None:
@@ -33,9 +34,9 @@ def main() -> None:
     loaded = load_pretrained(options.run)
     model = trimmed(loaded.model, options.codes, options.rank)
     if options.leading is not None:
-        model = model.with_sampling(leading=options.leading)
+        model = model.with_sampling(n_active_dims=options.leading)
     if options.temperatures is not None:
-        model = model.with_sampling(layer_temperatures=tuple(options.temperatures))
+        model = model.with_sampling(temperatures=tuple(options.temperatures))
     save_pretrained(model, options.dest, task=loaded.task)
     print(options.dest)
 
@@ -53,7 +54,8 @@ def trimmed(model: CDVAE, codes: int, rank: int) -> CDVAE:
             config,
             field=dataclasses.replace(config.field, codes=(*upper, kept)),
             regression=dataclasses.replace(config.regression, rank=rank),
-        )
+        ),
+        model.sampling,
     )
     whole = model.state_dict()
     mixed = "regression.patches.narrow.weight"  # its columns: components, then patches

@@ -37,6 +37,8 @@ class TinyConfig:
 class Tiny(nn.Module):
     """Draw one of ``kinds`` constant levels plus a little noise; reconstruct the mean of the field."""
 
+    kind = "tiny"
+
     def __init__(self, config: TinyConfig):
         super().__init__()
         self.config = config

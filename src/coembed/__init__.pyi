@@ -12,8 +12,8 @@ from .errors import PhotoError as PhotoError
 from .errors import TrainingError as TrainingError
 from .models.base import Sampler as Sampler
 from .models.cdvae.model import CDVAE as CDVAE
+from .models.files import save_pretrained as save_pretrained
 from .models.pretrained import from_pretrained as from_pretrained
-from .models.pretrained import save_pretrained as save_pretrained
 from .numerics.random import Streams as Streams
 from .tasks import Layer as Layer
 from .tasks import Task as Task

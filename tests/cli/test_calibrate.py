@@ -1,6 +1,5 @@
 """Temperatures are fitted by a proper score, not on the pairs they are judged by, and travel with the model."""
 
-import dataclasses
 import math
 
 import pytest
@@ -15,7 +14,8 @@ from coembed.evaluation.results import difference
 from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.pretrained import from_pretrained, save_pretrained
+from coembed.models.files import save_pretrained
+from coembed.models.pretrained import from_pretrained
 
 
 def fields(count, seed):
@@ -34,7 +34,7 @@ def folder(tmp_path):
     PairStore.from_arrays(condition, field).save(tmp_path / "pairs" / "val")
     ladder = LadderConfig("linear", (3, 5), (), sigma=0.1)
     config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, TieConfig("none"))
-    model = CDVAE(dataclasses.replace(config, layer_temperatures=(0.4, 1.8)))
+    model = CDVAE(config).with_sampling(temperatures=(0.4, 1.8))
     model.initialise(torch.rand(4000, 1, 8, 8, generator=torch.Generator().manual_seed(3)), fields(4000, 2))
     save_pretrained(model, tmp_path / "model", task="toys", card="# Toys\n\nA model of toys.\n")
     return tmp_path
@@ -52,7 +52,7 @@ def test_a_wrong_spread_is_found_and_mended(folder, capsys, tolerance, near):
     assert apart.value < -2 * apart.error  # type: ignore[operator]
     assert abs(after["spread_skill"].value - 1) < 0.06 < abs(before["spread_skill"].value - 1)
     written = from_pretrained(folder / "out")
-    assert tuple(written.config.layer_temperatures) == found.after
+    assert written.sampling.default.temperatures == found.after
     started = from_pretrained(folder / "model").state_dict()
     assert all(torch.equal(value, started[name]) for name, value in written.state_dict().items())
     card = (folder / "out" / "README.md").read_text()
@@ -65,18 +65,18 @@ def test_a_wrong_spread_is_found_and_mended(folder, capsys, tolerance, near):
 
 def test_beside_keeps_the_models_own_way_to_draw(folder):
     own = from_pretrained(folder / "model")
-    smooth = own.with_sampling(layer_temperatures=(1.2, 0.0), leading=2)
+    smooth = own.with_sampling(temperatures=(1.2, 0.0), n_active_dims=2)
     save_pretrained(smooth, folder / "smooth", task="toys", card="# Toys\n")
-    with pytest.raises(ModelError, match=r"smooth:calibrated: has no calibrated temperatures"):
+    with pytest.raises(ModelError, match="smooth:calibrated: has no profile 'calibrated', only default; `coem"):
         from_pretrained(f"{folder / 'smooth'}:calibrated")
     paths = (str(folder / name) for name in ("smooth", "pairs", "out"))
     found = run_calibrate(CalibrateConfig(*paths, samples=8, beside=True))
     assert found.after == pytest.approx((1.0, 1.0), abs=0.25)
     written = from_pretrained(folder / "out")
-    assert written.config == dataclasses.replace(smooth.config, calibrated=found.after)
+    assert written.sampling == smooth.sampling.with_profile("calibrated", temperatures=found.after)
     calibrated = from_pretrained(f"{folder / 'out'}:calibrated")
     condition = torch.rand(3, 1, 8, 8)
-    wanted = own.with_sampling(layer_temperatures=found.after).sample(condition, 4, generator=0)
+    wanted = own.with_sampling(temperatures=found.after).sample(condition, 4, generator=0)
     assert torch.equal(calibrated.sample(condition, 4, generator=0), wanted)
     assert not torch.equal(written.sample(condition, 4, generator=0), wanted)
 

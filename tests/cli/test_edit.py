@@ -11,13 +11,13 @@ from PIL import Image
 
 from coembed.cli.edit import EditConfig, RelightConfig, ResaturateConfig, run_batch, stems
 from coembed.errors import ConfigError, ModelError
-from coembed.models import pretrained as hub
+from coembed.models import files
 from coembed.tasks import get_task
 
 
 @pytest.fixture
 def model(tiny, tmp_path):
-    return str(hub.save_pretrained(tiny, tmp_path / "model", task="resaturation"))
+    return str(files.save_pretrained(tiny, tmp_path / "model", task="resaturation"))
 
 
 def make(path: Path, size=(40, 30), **options) -> Path:
@@ -57,7 +57,7 @@ def test_one_photo_gives_versions_sheet_page_and_settings(model, tmp_path):
 def test_every_verb_names_its_task_and_what_it_made(tiny, tmp_path, verb, task, made):
     channels = get_task(task).condition.channels
     model = type(tiny)(dataclasses.replace(tiny.config, condition_shape=(channels, 8, 8)))
-    folder = hub.save_pretrained(model, tmp_path / "model", task=task)
+    folder = files.save_pretrained(model, tmp_path / "model", task=task)
     photo = make(tmp_path / "a.png")
     result = run_batch(verb(photos=(photo,), n=2, model=str(folder), out=tmp_path / "out"))
     assert not result.failures
@@ -79,7 +79,7 @@ def test_a_model_of_another_task_is_refused_before_anything_is_written(model, tm
 def test_a_task_of_ones_own_edits_and_its_failures_are_reported(tiny, tmp_path, monkeypatch, capsys):
     (tmp_path / "own_task.py").write_text(_OWN_TASK)
     monkeypatch.syspath_prepend(tmp_path)
-    folder = hub.save_pretrained(tiny, tmp_path / "m", task="own_task:Blue")
+    folder = files.save_pretrained(tiny, tmp_path / "m", task="own_task:Blue")
     good, bad = make(tmp_path / "good.png"), make(tmp_path / "bad.png", (31, 30))
     config = EditConfig(photos=(bad, good), n=1, model=str(folder), task="own_task:Blue", out=tmp_path / "out")
     result = run_batch(config)

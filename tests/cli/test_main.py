@@ -12,6 +12,7 @@ from PIL import Image
 import coembed
 from coembed.cli import main as cli
 from coembed.errors import CoEmbedError
+from coembed.models import files
 from coembed.models import pretrained as hub
 
 HEAVY = ("torch", "cv2", "scipy", "numpy", "PIL", "tyro")
@@ -98,7 +99,7 @@ def test_interrupts_and_mistakes_have_their_status(monkeypatch, error, status):
 def test_options_of_editing_verbs_reach_the_job_and_failures_the_status(tiny, tmp_path, verb, channels):
     task = "resaturation" if verb == "resaturate" else "relighting"
     shaped = type(tiny)(dataclasses.replace(tiny.config, condition_shape=(channels, 8, 8)))
-    model = hub.save_pretrained(shaped, tmp_path / "m", task=task)
+    model = files.save_pretrained(shaped, tmp_path / "m", task=task)
     photo = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)).save(photo)
     out = tmp_path / "out"
@@ -113,7 +114,7 @@ def test_options_of_editing_verbs_reach_the_job_and_failures_the_status(tiny, tm
 
 
 def test_an_editing_verb_with_another_tasks_model_is_one_line(tiny, tmp_path, capsys):
-    model = hub.save_pretrained(tiny, tmp_path / "m", task="resaturation")
+    model = files.save_pretrained(tiny, tmp_path / "m", task="resaturation")
     assert cli.main(["relight", "x.jpg", "--model", str(model), "--out", str(tmp_path / "out")]) == 1
     assert (
         capsys.readouterr().err
@@ -125,7 +126,7 @@ def test_doctor_reports_every_subject(capsys, tmp_path, monkeypatch, tiny):
     monkeypatch.setattr(hub, "BUNDLED", tmp_path / "weights")
     assert cli.main(["doctor", "--out", str(tmp_path)]) == 1
     assert "fail  weights" in capsys.readouterr().out
-    hub.save_pretrained(tiny, tmp_path / "weights" / "resaturation", task="resaturation")
+    files.save_pretrained(tiny, tmp_path / "weights" / "resaturation", task="resaturation")
     assert cli.main(["doctor", "--out", str(tmp_path / "new" / "folder")]) == 0
     text = capsys.readouterr().out
     for subject in ("python", "packages", "processor", "bfloat16", "torchvision", "weights", "writing"):

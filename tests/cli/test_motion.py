@@ -16,7 +16,7 @@ from coembed.errors import ConfigError, ModelError
 from coembed.imaging.flow.files import read_flo
 from coembed.imaging.flow.picture import color_wheel
 from coembed.imaging.io.photo import read_photo
-from coembed.models import pretrained as hub
+from coembed.models import files
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.model import CDVAE
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         cdvae = CDVAE(CDVAEConfig((3, 8, 8), (2, 8, 8), one, one, TieConfig("gaussian", "top"))).eval()
-    return str(hub.save_pretrained(cdvae, tmp_path_factory.mktemp("model"), task="motion"))
+    return str(files.save_pretrained(cdvae, tmp_path_factory.mktemp("model"), task="motion"))
 
 
 def make(path: Path, size=(64, 48), channels=3) -> Path:
@@ -127,7 +127,7 @@ def test_no_input_is_written_over(model, tmp_path):
 
 
 def test_a_model_of_another_task_is_refused_before_anything_is_written(tiny, tmp_path):
-    folder = hub.save_pretrained(tiny, tmp_path / "model", task="resaturation")
+    folder = files.save_pretrained(tiny, tmp_path / "model", task="resaturation")
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'motion'"):
         run_motion(MotionConfig((make(tmp_path / "a.png"),), model=str(folder), out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -16,6 +16,7 @@ from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging import color
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
+from coembed.models import files
 from coembed.models import pretrained as hub
 from coembed.tasks import Layer, get_task
 
@@ -302,7 +303,7 @@ def test_samples_beyond_the_range_count_as_its_ends(tiny):
 
 
 def test_a_model_for_another_task_or_shape_is_refused(tiny, tmp_path):
-    folder = hub.save_pretrained(tiny, tmp_path / "m", task="resaturation")
+    folder = files.save_pretrained(tiny, tmp_path / "m", task="resaturation")
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'relighting'"):
         edit.relight(photo_of(), model=folder)
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'warmth'"):
@@ -316,10 +317,10 @@ def test_a_model_for_another_task_or_shape_is_refused(tiny, tmp_path):
 
 
 def test_the_task_is_that_of_the_model_or_a_variety_of_the_one_asked_for(tiny, tmp_path):
-    folder = hub.save_pretrained(tiny, tmp_path / "m", task="relighting-grey")
+    folder = files.save_pretrained(tiny, tmp_path / "m", task="relighting-grey")
     assert loading.load_model(folder)[1].name == "relighting-grey"
     assert loading.load_model(folder, "relighting")[1].name == "relighting-grey"
-    own = hub.save_pretrained(tiny, tmp_path / "own", task="warmth")
+    own = files.save_pretrained(tiny, tmp_path / "own", task="warmth")
     with pytest.raises(ModelError, match=r"a model for 'warmth', which is none of .*module:Class"):
         edit.edit(photo_of(), model=own)
     assert len(edit.edit(photo_of(), n=1, model=own, task=Warmth())) == 1
@@ -328,7 +329,7 @@ def test_the_task_is_that_of_the_model_or_a_variety_of_the_one_asked_for(tiny, t
 def test_a_file_never_has_a_module_imported(tiny, tmp_path, monkeypatch):
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
-    folder = hub.save_pretrained(tiny, tmp_path / "m", task="trap:Task")
+    folder = files.save_pretrained(tiny, tmp_path / "m", task="trap:Task")
     with pytest.raises(ModelError, match="a model for 'trap:Task'"):
         edit.edit(photo_of(), model=folder)
 

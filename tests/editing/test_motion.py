@@ -10,7 +10,7 @@ from coembed.editing.motion import predict_motion
 from coembed.errors import ConfigError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average
-from coembed.models import pretrained as hub
+from coembed.models import files
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
@@ -150,13 +150,13 @@ def test_what_cannot_be_used_is_named(cdvae, tmp_path):
         predict_motion(photo_of(), model=grey)
     with pytest.raises(ModelError, match="not finite"):
         predict_motion(photo_of(), draws=4, model=Kinds(((float("nan"), 0.0),), (1,), 0))
-    folder = hub.save_pretrained(cdvae, tmp_path / "model", task="resaturation")
+    folder = files.save_pretrained(cdvae, tmp_path / "model", task="resaturation")
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'motion'"):
         predict_motion(photo_of(), model=folder)
 
 
 def test_a_saved_model_predicts_what_the_loaded_one_did(cdvae, tmp_path):
-    folder = hub.save_pretrained(cdvae, tmp_path / "model", task="motion")
+    folder = files.save_pretrained(cdvae, tmp_path / "model", task="motion")
     here, there = (predict_motion(photo_of(), n=2, draws=9, model=m) for m in (cdvae, folder))
     assert all((a.flow == b.flow).all() for a, b in zip(here, there, strict=True))
 

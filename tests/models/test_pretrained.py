@@ -1,16 +1,21 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from coembed.errors import ModelError
+from coembed.models import files
 from coembed.models import pretrained as hub
+from coembed.models.cdvae.model import CDVAE
+from coembed.models.cdvae.presets import preset
+from coembed.models.sampling_config import SamplingProfile
 
 
 @pytest.fixture
 def folder(tiny, tmp_path):
-    return hub.save_pretrained(tiny, tmp_path / "model", task="resaturation", card="# Card\n")
+    return files.save_pretrained(tiny, tmp_path / "model", task="resaturation", card="# Card\n")
 
 
 def edit_config(folder, **changes):
@@ -30,7 +35,7 @@ def test_loading_gives_back_every_bit_the_config_and_the_task(tiny, folder):
 
 
 def test_half_precision_is_half_the_bytes_for_matrices_and_exact_for_vectors(tiny, tmp_path):
-    folder = hub.save_pretrained(tiny, tmp_path / "half", task="t", dtype="float16")
+    folder = files.save_pretrained(tiny, tmp_path / "half", task="t", dtype="float16")
     stored = load_file(folder / "model.safetensors")
     assert stored["levels"].dtype == torch.float16 and stored["scale"].dtype == torch.float32
     loaded = hub.from_pretrained(folder)
@@ -54,7 +59,7 @@ def test_a_run_folder_stands_for_its_model(folder):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 2}, "version 2, expected 'coembed-model' version 1"),
+        ({"version": 3}, "version 3, expected 'coembed-model' version 2 or 1"),
         ({"format": "other"}, "format 'other'"),
         ({"kind": "gan"}, "kind is 'gan', expected one of cdvae"),
         ({"extra": 1}, "unknown key 'extra'"),
@@ -121,13 +126,44 @@ def test_a_hub_id_without_the_extra_says_how_to_get_it(monkeypatch):
 
 def test_saving_refuses_what_could_not_be_loaded(tiny, tmp_path):
     with pytest.raises(ModelError, match="Linear is no kind of model"):
-        hub.save_pretrained(torch.nn.Linear(1, 1), tmp_path, task="t")
+        files.save_pretrained(torch.nn.Linear(1, 1), tmp_path, task="t")
     with torch.no_grad():
         tiny.levels[0] = 1e6
     with pytest.raises(ModelError, match=r"levels: not finite as torch.float16 \(largest magnitude 1e\+06\)"):
-        hub.save_pretrained(tiny, tmp_path / "a", task="t", dtype="float16")
+        files.save_pretrained(tiny, tmp_path / "a", task="t", dtype="float16")
     assert not (tmp_path / "a").exists()
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(ModelError, match="cannot be written"):
-        hub.save_pretrained(tiny, blocker / "x", task="t")
+        files.save_pretrained(tiny, blocker / "x", task="t")
+
+
+def test_a_folder_of_format_1_is_read_as_it_was(tmp_path):
+    """Then the ways to sample stood in config.json, with what it is made of."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "config.json").write_text((Path(__file__).parent / "format_1.json").read_text())
+    (folder / "model.safetensors").symlink_to(hub.BUNDLED / "resaturation" / "model.safetensors")
+    condition = torch.rand(2, 1, 32, 32)
+    for profile in ("", ":calibrated"):
+        old, new = hub.from_pretrained(f"{folder}{profile}"), hub.from_pretrained(f"resaturation{profile}")
+        assert old.config == new.config and old.sampling == new.sampling
+        assert torch.equal(old.sample(condition, 3, generator=0), new.sample(condition, 3, generator=0))
+    assert old.sampling.default == SamplingProfile((1.05, 1.3)) and "format_1" not in str(old.config)
+
+
+def test_profiles_are_written_and_an_unknown_one_lists_those_there_are(tmp_path):
+    model = CDVAE(preset("default", (1, 8, 8), (1, 8, 8)))
+    model = model.with_sampling(n_active_dims=3).with_sampling("daring", temperatures=(1.5, 1.2))
+    folder = files.save_pretrained(model, tmp_path / "model", task="t")
+    assert hub.from_pretrained(folder).sampling == model.sampling
+    assert hub.from_pretrained(f"{folder}:daring").sampling.default == SamplingProfile((1.5, 1.2), 0)
+    with pytest.raises(ModelError, match="has no profile 'shy', only default, daring"):
+        hub.from_pretrained(f"{folder}:shy")
+    text = (folder / "sampling.json").read_text()
+    (folder / "sampling.json").write_text(text.replace("n_active_dims", "dims"))
+    with pytest.raises(ModelError, match=r"sampling\.json.*unknown key 'dims'"):
+        hub.from_pretrained(folder)
+    (folder / "sampling.json").write_text(text.replace("1.5,", "1.5, 1.0,"))
+    with pytest.raises(ModelError, match="daring: got 3 temperatures, expected one per layer: 2"):
+        hub.from_pretrained(folder)

@@ -93,7 +93,9 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
     from coembed.data.store.store import open_pairs
     from coembed.evaluation.evaluate import evaluate
     from coembed.evaluation.temperature import fit_temperatures, halves, judge
+    from coembed.models.base import Profiled
     from coembed.models.pretrained import load_pretrained
+    from coembed.models.sampling_config import CALIBRATED, DEFAULT
 
     out = Path(config.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -102,12 +104,17 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
         torch.set_num_threads(config.threads)
     loaded = load_pretrained(config.run)
     model, store = loaded.model, open_pairs(config.pairs, config.split)
-    before = _own(model, config.run)
+    if not isinstance(model, Profiled):
+        found = type(model).__name__
+        found = type(model).__name__
+        raise ModelError(f"{config.run}: is a {found}, expected a model with layers of codes (CDVAE)")
+    before = model.sampling.default.temperatures or (1.0,) * model.temperature_layers
     fitted_on, judged_on = halves(store, config.limit)
     free, start = model, before
     if config.beside:
-        free = model.with_sampling(leading=0)
-        start = tuple(model.config.calibrated) or (1.0,) * len(before)
+        free = model.with_sampling(n_active_dims=0)
+        fitted = model.sampling.profiles.get(CALIBRATED)
+        start = (fitted.temperatures if fitted else ()) or (1.0,) * len(before)
     after = fit_temperatures(
         lambda t: judge(free, t, fitted_on, samples=config.samples, seed=config.seed).cost(config.tolerance),
         start,
@@ -123,13 +130,13 @@ def run_calibrate(config: CalibrateConfig) -> Calibrated:
             seed=config.seed + 1,
             clip=(layer.low, layer.high),
         )
-        for name, tempered in (("before", model), ("after", free.with_sampling(layer_temperatures=after)))
+        for name, tempered in (("before", model), ("after", free.with_sampling(temperatures=after)))
     ]
     found = Calibrated(before, after, (scores[0], scores[1]), out)
     said = describe(found, config, len(fitted_on))
     card = loaded.folder / "README.md"
     known = card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {loaded.task}"
-    written = model.with_sampling(**{"calibrated" if config.beside else "layer_temperatures": after})
+    written = model.with_sampling(CALIBRATED if config.beside else DEFAULT, temperatures=after)
     write_whole(written, out, task=loaded.task, card=f"{known}\n\n{said}\n")
     print(said)
     print(f"\nWritten: {out}")
@@ -168,7 +175,7 @@ def write_whole(model: Any, folder: Path, *, task: str, card: str) -> None:
     Raises:
         ConfigError: the disk refuses, or the folder has been filled meanwhile.
     """
-    from coembed.models.pretrained import save_pretrained
+    from coembed.models.files import save_pretrained
 
     folder = folder.absolute()
     try:
@@ -183,10 +190,3 @@ def write_whole(model: Any, folder: Path, *, task: str, card: str) -> None:
             raise
     except OSError as error:
         raise ConfigError(f"out: {folder} cannot be written ({error.strerror or error})") from None
-
-
-def _own(model: Any, name: str) -> tuple[float, ...]:
-    ladder = getattr(model, "field_ladder", None)
-    if ladder is None:
-        raise ModelError(f"{name}: is a {type(model).__name__}, expected a model with layers of codes (CDVAE)")
-    return tuple(model.config.layer_temperatures) or (1.0,) * ladder.layers

@@ -88,7 +88,7 @@ class Judged:
 @torch.no_grad()
 def judge(model: Any, temperatures: tuple[float, ...], pairs: Subset, *, samples: int, seed: int) -> Judged:
     """Judge a model at these temperatures, with the same noise for all of them."""
-    tempered, energy = model.with_sampling(layer_temperatures=temperatures), 0.0
+    tempered, energy = model.with_sampling(temperatures=temperatures), 0.0
     marks = torch.zeros(4, dtype=torch.float64)  # gradient energy of samples and truth, spread and skill
     for rows in torch.arange(len(pairs)).split(_BATCH):
         condition, truth = pairs.condition(rows), pairs.field(rows)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from coembed.data.pairs import Pairs
+from coembed.models.sampling_config import SamplingConfig
 from coembed.numerics.random import Streams
 
 Shape = tuple[int, int, int]
@@ -69,6 +70,30 @@ class TemperatureSampler(Protocol):
         Returns:
             (n, batch, channels, height, width).
         """
+        ...
+
+
+@runtime_checkable
+class Saved(Protocol):
+    """A model that can be written to files and read again.
+
+    Attributes:
+        kind: names its class in ``config.json`` (``models.registry``).
+        config: a frozen dataclass of JSON values that rebuilds it.
+    """
+
+    kind: ClassVar[str]
+    config: Any
+
+
+@runtime_checkable
+class Profiled(TemperatureSampler, Protocol):
+    """A model with named ways to sample it, kept beside its weights."""
+
+    sampling: SamplingConfig
+
+    def with_sampling(self, profile: str = "default", **changes: Any) -> Self:
+        """The same model, weights shared and unchanged, with changes to a ``SamplingProfile``."""
         ...
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from coembed.errors import ModelError
 from coembed.models.base import Shape
-from coembed.models.cdvae.config import CDVAEConfig
 
 
 class Scaling(nn.Module):
@@ -71,7 +72,7 @@ class Scaled(nn.Module):
     field_std: Tensor
     field_peak: Tensor
 
-    def __init__(self, config: CDVAEConfig):
+    def __init__(self, config: Any):
         super().__init__()
         self.config = config
         for name, shape in (("condition", config.condition_shape), ("field", config.field_shape)):

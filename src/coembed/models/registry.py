@@ -105,19 +105,6 @@ def class_for(config: Any) -> Any:
     raise ModelError(f"{type(config).__name__} is the config of no kind of model; kinds: {kinds}")
 
 
-def kind_of(model: nn.Module) -> str:
-    """The kind that a model's folder names.
-
-    Raises:
-        ModelError: a model of no registered kind.
-    """
-    for kind in MODEL_CLASSES:
-        if type(model) is classes(kind)[0]:
-            return kind
-    kinds = ", ".join(MODEL_CLASSES)
-    raise ModelError(f"{type(model).__name__} is no kind of model that can be saved; kinds: {kinds}")
-
-
 def fit_closed_form(preset: str, pairs: Pairs | tuple[Tensor, Tensor], **options: Any) -> Any:
     """Fit a baseline that needs no training steps.
 

@@ -1,15 +1,81 @@
-"""Settings of how a model samples, apart from what it is made of."""
+"""Ways to sample a model, apart from what it is made of: kept in ``sampling.json`` beside its weights."""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
 from coembed.errors import ConfigError
 
+DEFAULT, CALIBRATED = "default", "calibrated"
+"""Profiles that the package itself knows: the one in use, and that of ``coembed calibrate --beside``."""
 
-def check_clip(clip: tuple[float, float] | None) -> None:
-    """Check a range that samples are clipped to.
+
+@dataclass(frozen=True)
+class SamplingProfile:
+    """One way to sample a model.
+
+    Attributes:
+        temperatures: scale of the noise of every layer of field latents, top first; empty means 1.
+        n_active_dims: samples vary in so many leading dimensions of the top latent alone; those after stay
+            where the component has them. Smooth fields, and the best best-of-n. 0: in all.
 
     Raises:
-        ConfigError: a range without any width.
+        ConfigError: a value below 0.
     """
-    if clip is not None and not clip[0] < clip[1]:
-        raise ConfigError(f"clip: got {clip}, expected (low, high) with low < high")
+
+    temperatures: tuple[float, ...] = ()
+    n_active_dims: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_active_dims < 0:
+            raise ConfigError(f"n_active_dims: got {self.n_active_dims}, expected 0 or more")
+        if any(not temperature >= 0 for temperature in self.temperatures):
+            raise ConfigError(f"temperatures: got {self.temperatures}, expected 0 or more")
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Named ways to sample a model; a name ends in ``:PROFILE`` for another than ``default``."""
+
+    profiles: dict[str, SamplingProfile] = field(default_factory=lambda: {DEFAULT: SamplingProfile()})
+
+    def __post_init__(self) -> None:
+        if DEFAULT not in self.profiles:
+            raise ConfigError(f"profiles: got {', '.join(self.profiles) or 'none'}, expected {DEFAULT!r} too")
+
+    @property
+    def default(self) -> SamplingProfile:
+        """The profile in use."""
+        return self.profiles[DEFAULT]
+
+    def with_profile(self, name: str, **changes: Any) -> SamplingConfig:
+        """The same with changes to a profile, which begins as a plain one if it is new."""
+        profile = dataclasses.replace(self.profiles.get(name, SamplingProfile()), **changes)
+        return SamplingConfig({**self.profiles, name: profile})
+
+
+FORMAT_1 = {"layer_temperatures": "temperatures", "leading": "n_active_dims", "calibrated": "temperatures"}
+"""Keys of a co-embedding model's config in format 1, and of a run's options, that say how it is sampled."""
+
+
+def from_format_1(values: dict[str, Any]) -> tuple[dict[str, Any], SamplingConfig]:
+    """A model's config of format 1 as one of format 2, and its ways to sample.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of range.
+    """
+    sampling = SamplingConfig()
+    for key, name in FORMAT_1.items():
+        value = values.get(key)
+        if not value:
+            continue
+        wanted = int if name == "n_active_dims" else list | tuple
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise ConfigError(f"{key}: got {value!r}, expected {'a number' if wanted is int else 'a list'}")
+        profile = CALIBRATED if key == CALIBRATED else DEFAULT
+        change = value if isinstance(value, int) else tuple(float(part) for part in value)
+        sampling = sampling.with_profile(profile, **{name: change})
+    gone = {*FORMAT_1, "condition_weight"}  # the last of training alone, and always 1
+    return {key: value for key, value in values.items() if key not in gone}, sampling

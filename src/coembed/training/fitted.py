@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from coembed.data.pairs import Pairs
-from coembed.models.pretrained import CONFIG_FILE
+from coembed.models.files import CONFIG_FILE
 from coembed.serialization import to_dict, write_bytes
 from coembed.training.config import TrainConfig
 from coembed.training.preview import Range, picture

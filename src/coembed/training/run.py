@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from coembed.data.pairs import Pairs, Subset, evenly_spaced
 from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.models.base import ClosedForm, Guided, Scored
+from coembed.models.base import ClosedForm, Guided, Profiled, Scored
 from coembed.models.registry import class_for, preset_config
+from coembed.models.sampling_config import FORMAT_1, SamplingConfig, from_format_1
 from coembed.serialization import from_dict, to_dict
 from coembed.training.config import TrainConfig
 from coembed.training.fitted import fit_at_once
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 HELD_OUT = 0.05  # of the groups of pairs, where there is no val split
 ENOUGH_HELD_OUT = 50  # groups; of fewer, up to a fifth is held out
+
+
+# Options of the model that say how it is sampled, with their former spellings.
+_SAMPLING = {"sampling.temperatures": "layer_temperatures", "sampling.n_active_dims": "leading"}
+_SAMPLING |= {name: name for name in FORMAT_1}
 
 
 def run_train(config: TrainConfig) -> Path:
@@ -43,7 +50,7 @@ def run_train(config: TrainConfig) -> Path:
         DataError: pairs that are missing, damaged or too few.
         TrainingError: see ``fit``.
     """
-    from coembed.models.pretrained import save_pretrained
+    from coembed.models.files import save_pretrained
 
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
@@ -74,6 +81,11 @@ def run_train(config: TrainConfig) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
         model = model_class(model_config)
+    sampling = sampling_of(config.model)
+    if isinstance(model, Profiled):
+        model.sampling = sampling
+    elif sampling != SamplingConfig():
+        raise ConfigError(f"model: preset {config.preset!r} has no ways to sample that could be set")
     return fit(
         model,
         train,
@@ -127,7 +139,8 @@ def resolve_model(
     shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
     named = preset_config(config.preset, *shapes)
     if config.resume:
-        return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model"), ()
+        saved, _ = from_format_1(saved_model(config.out))
+        return from_dict(type(named), saved, f"{Path(config.out) / 'run.json'}: model"), ()
     reasons: tuple[str, ...] = ()
     if config.preset == "default" and config.adapt:
         from coembed.models.cdvae.autoconfigure import fit_preset
@@ -140,8 +153,20 @@ def resolve_model(
     if "clip" in values and store.index.task != "custom":
         values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
-        _replace(values, *parse_option(option))
+        name, value = parse_option(option)
+        if name not in _SAMPLING:
+            _replace(values, name, value)
     return from_dict(type(named), values, "model"), reasons
+
+
+def sampling_of(options: Sequence[str]) -> SamplingConfig:
+    """Ways to sample that options of the model set: ``sampling.temperatures``, ``sampling.n_active_dims``.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of range.
+    """
+    named = dict(map(parse_option, options))
+    return from_format_1({_SAMPLING[name]: value for name, value in named.items() if name in _SAMPLING})[1]
 
 
 def parse_option(option: str) -> tuple[str, Any]:

@@ -16,7 +16,7 @@ from coembed.editing.options import SampleOptions, SteeringOptions
 from coembed.editing.steering.controls import Controls
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
-from coembed.models import pretrained as hub
+from coembed.models import files
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.tasks import get_task
@@ -150,7 +150,7 @@ def test_a_mask_may_be_drawn_in_transparency(model, channels):
 
 
 def test_the_command_line_does_the_same_and_records_what_was_asked(model, tmp_path, capsys):
-    hub.save_pretrained(model, tmp_path / "model", task="resaturation")
+    files.save_pretrained(model, tmp_path / "model", task="resaturation")
     for name, pixels in (("a", picture()), ("example", picture(2)), ("mask", left()), ("look", picture(4))):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     path = lambda name: str(tmp_path / f"{name}.png")  # noqa: E731

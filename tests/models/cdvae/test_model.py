@@ -217,7 +217,7 @@ def test_a_heavy_tailed_field_comes_back_from_its_scale_and_its_density_is_in_na
 
 def test_draws_that_vary_in_leading_dimensions_alone_span_no_more_than_those():
     condition, field = torch.rand(200, 1, 8, 8), torch.rand(200, 1, 8, 8)
-    model = CDVAE(dataclasses.replace(preset("default", (1, 8, 8), (1, 8, 8)), layer_temperatures=(1.0, 0.0)))
+    model = CDVAE(preset("default", (1, 8, 8), (1, 8, 8))).with_sampling(temperatures=(1.0, 0.0))
     model.initialise(condition, field)
     torch.nn.init.constant_(model.tie.logits.bias, 0)
     with torch.no_grad():

@@ -17,7 +17,8 @@ from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.baselines.nearest import NearestNeighbours
-from coembed.models.pretrained import CONFIG_FILE, from_pretrained
+from coembed.models.files import CONFIG_FILE
+from coembed.models.pretrained import from_pretrained
 from coembed.models.registry import fit_closed_form, preset_config
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +80,8 @@ class CVAE(Trainable):
     Args:
         config: what it is made of; ``coembed.models.registry`` has ``cvae`` and ``cvae-plus``.
     """
+
+    kind: ClassVar[str] = "cvae"
 
     def __init__(self, config: CVAEConfig):
         super().__init__()

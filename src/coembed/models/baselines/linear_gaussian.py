@@ -12,16 +12,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from coembed.data.pairs import Pairs, as_pairs, chunks, mean_of
-from coembed.errors import DataError
+from coembed.errors import ConfigError, DataError
 from coembed.models.base import Range, Shape
 from coembed.models.normalization import check_layer
-from coembed.models.sampling_config import check_clip
 from coembed.numerics.pca import Subspace
 from coembed.numerics.random import Streams
 
@@ -59,7 +58,8 @@ class LinearGaussianConfig:
     clip: Range | None = None
 
     def __post_init__(self):
-        check_clip(self.clip)
+        if self.clip and not self.clip[0] < self.clip[1]:
+            raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 
 
 class LinearGaussian(nn.Module):
@@ -69,6 +69,8 @@ class LinearGaussian(nn.Module):
     components alone; a larger field is modelled in its leading components, and the variance outside them is
     spread evenly (probabilistic PCA), so samples and density still cover every direction.
     """
+
+    kind: ClassVar[str] = "linear-gaussian"
 
     condition_mean: Tensor
     condition_basis: Tensor | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class MeanConfig:
 
 class MeanRegression(Trainable):
     """A deterministic sampler: all n samples are the predicted mean."""
+
+    kind: ClassVar[str] = "regression"
 
     def __init__(self, config: MeanConfig):
         super().__init__()

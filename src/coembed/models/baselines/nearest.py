@@ -11,7 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -81,6 +81,8 @@ class NearestNeighbours(nn.Module):
     Samples come nearest first, so they are not exchangeable: averaged over subsets, best-of-3 of 100
     neighbours is best-of-3 among the 100 nearest, not the best of the 3 nearest.
     """
+
+    kind: ClassVar[str] = "nearest"
 
     keys: Tensor
     field: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class RandomConfig:
 
 class RandomFields(nn.Module):
     """Training fields, held inside, sampled uniformly with replacement without looking at the condition."""
+
+    kind: ClassVar[str] = "random"
 
     field: Tensor
 

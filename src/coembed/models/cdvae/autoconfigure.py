@@ -102,7 +102,6 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
         tie=tie,
         regression=regression,
         field_scale=evidence.field_scale,
-        layer_temperatures=config.layer_temperatures[: len(field.codes)],
     )
     return changed, reasons
 

@@ -163,18 +163,11 @@ class CDVAEConfig:
         tie: joins their codes.
         regression: predicts the field's conditional mean first, or nothing (the paper).
         condition_code: codes of the condition are ``sample``d from q(zc | xc) (eq. 5) or its ``mean`` is taken.
-        condition_weight: weight of the condition's own ladder in the loss.
         warmup: heed the training loop's warm-up of rates and ties. A model set in closed form starts fitted:
             rates below their weight would only spoil it.
         free_bits: nats a layer that the rate may keep for free: of the condition, and of the field where the
             tie leaves layers below the top to the ladder's own prior.
         decode: a sample is the decoder's ``mean`` (as in the paper's figures) or a ``draw`` with pixel noise.
-        layer_temperatures: default temperature of every field code, top first; empty means 1.
-        leading: draws vary in so many leading dimensions of the top code alone, unless told otherwise; those
-            after stay where the component has them. Smooth fields, and the best best-of-n. 0: in all.
-        calibrated: temperatures of the same kind for draws in all dimensions that are as wide and as sharp as
-            held-out fields, beside the model's own way to draw (``coembed calibrate --beside``); empty: not
-            fitted.
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
@@ -189,13 +182,9 @@ class CDVAEConfig:
     tie: TieConfig = dataclasses.field(default_factory=TieConfig)
     regression: RegressionConfig | None = None
     condition_code: Literal["sample", "mean"] = "sample"
-    condition_weight: float = 1.0
     warmup: bool = True
     free_bits: float = 0.0
     decode: Literal["mean", "draw"] = "mean"
-    layer_temperatures: tuple[float, ...] = ()
-    leading: int = 0
-    calibrated: tuple[float, ...] = ()
     clip: tuple[float, float] | None = None
     field_scale: float = 0.0
     kinds: int = 0
@@ -207,12 +196,6 @@ class CDVAEConfig:
             if len(shape) != 3 or min(shape) < 1:
                 raise ConfigError(f"{name}: got {shape}, expected (channels, height, width)")
         layers = len(self.field.codes)
-        for name in ("layer_temperatures", "calibrated"):
-            given = getattr(self, name)
-            if given and len(given) != layers:
-                raise ConfigError(f"{name}: got {len(given)}, expected one per code: {layers}")
-        if self.leading < 0:
-            raise ConfigError(f"leading: got {self.leading}, expected 0 or more")
         if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:
             raise ConfigError(
                 f"tie: a Gaussian tie at {self.tie.layers!r} layers needs as many codes on both sides, "

@@ -8,6 +8,7 @@ Public tensors are in natural units; inside, data are standardised with statisti
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.inference import Inference, noise_source
 from coembed.models.cdvae.network import CoEmbedding
+from coembed.models.files import save_pretrained
 from coembed.models.nn import eval_mode
 from coembed.numerics.pca import principal_components
 
@@ -38,6 +40,8 @@ class CDVAE(CoEmbedding, Trainable):
     >>> model(torch.rand(2, 1, 8, 8)).sample(5).shape
     torch.Size([5, 2, 1, 8, 8])
     """
+
+    kind: ClassVar[str] = "cdvae"
 
     config: CDVAEConfig
 
@@ -125,7 +129,7 @@ class CDVAE(CoEmbedding, Trainable):
         with eval_mode(self):
             enc, truth = self.encode(condition), self.standardise_field(field)
             noise = torch.randn(n * len(enc), self._noise_size, generator=generator, device=generator.device)
-            noise = self._truncate_noise(noise.to(truth.device), self.config.leading)
+            noise = self._truncate_noise(noise.to(truth.device), self.sampling.default.n_active_dims)
             rows = enc[enc.index(n)]
             fields = self.sample_fields(rows, self.split_noise(noise), self.temperatures(1.0))
             return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
@@ -155,9 +159,9 @@ class CDVAE(CoEmbedding, Trainable):
             rate_field = rate_field + sum(self._free_bits(kl) for kl in (top, *below))
         distortion_condition = -self.condition_ladder.decode(qc.state).log_prob(enc.condition)
         distortion_field = -self.field_ladder.decode(qg.state).log_prob(residual)
-        weight, warmup = self.config.condition_weight, warmup if self.config.warmup else 1.0
-        total = weight * distortion_condition + distortion_field
-        total = total + warmup * (weight * rate_condition + rate_field + tie)
+        warmup = warmup if self.config.warmup else 1.0
+        total = distortion_condition + distortion_field
+        total = total + warmup * (rate_condition + rate_field + tie)
         parts = {
             "total": total,
             "distortion_condition": distortion_condition,
@@ -201,9 +205,7 @@ class CDVAE(CoEmbedding, Trainable):
         return log_weights(self, condition, field, particles=particles, generator=generator).bound(joint=False)
 
     def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
-        """Write the model to a folder (see ``coembed.models.pretrained.save_pretrained``)."""
-        from coembed.models.pretrained import save_pretrained
-
+        """Write the model to a folder (see ``coembed.save_pretrained``)."""
         save_pretrained(self, folder, task=task, card=card)
 
     def _infer(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from coembed.errors import ModelError
+from coembed.errors import ConfigError, ModelError
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
 from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState, noise_source
@@ -20,6 +19,7 @@ from coembed.models.cdvae.tie import top_down
 from coembed.models.cdvae.ties import build_tie
 from coembed.models.nn import eval_mode
 from coembed.models.normalization import Scaled
+from coembed.models.sampling_config import DEFAULT, SamplingConfig
 from coembed.numerics.distributions import Gaussian, Mixture
 from coembed.numerics.random import Streams
 
@@ -29,10 +29,15 @@ class CoEmbedding(Scaled):
 
     Args:
         config: what the model is made of.
+        sampling: the ways it may be sampled.
+
+    Raises:
+        ConfigError: a number of temperatures that is not that of the layers.
     """
 
-    def __init__(self, config: CDVAEConfig):
+    def __init__(self, config: CDVAEConfig, sampling: SamplingConfig | None = None):
         super().__init__(config)
+        self.sampling = sampling or SamplingConfig()
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
         self.field_ladder = LadderVAE(config.field, config.field_shape, config.condition_shape, config.kinds)
         self.regression, proposals, features = None, None, 0
@@ -50,10 +55,25 @@ class CoEmbedding(Scaled):
         proposals = self._modules["kinds"]
         return proposals if isinstance(proposals, ModeProposals) else None
 
-    def with_sampling(self, **changes: Any) -> Self:
-        """The same model, weights shared and unchanged, with other values in its config of how it samples."""
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The ways the model may be sampled; its ``default`` is in use."""
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, sampling: SamplingConfig) -> None:
+        layers = len(self.config.field.codes)
+        for name, profile in sampling.profiles.items():
+            if len(profile.temperatures) not in (0, layers):
+                raise ConfigError(
+                    f"{name}: got {len(profile.temperatures)} temperatures, expected one per layer: {layers}"
+                )
+        self._sampling = sampling
+
+    def with_sampling(self, profile: str = DEFAULT, **changes: Any) -> Self:
+        """The same model, weights shared and unchanged, with changes to a ``SamplingProfile``."""
         other = copy.copy(self)
-        other.config = dataclasses.replace(self.config, **changes)
+        other.sampling = self.sampling.with_profile(profile, **changes)
         return other
 
     # ---- conditions and fields as the networks read them -----------------------------------------------------
@@ -137,13 +157,15 @@ class CoEmbedding(Scaled):
         Args:
             streams: one per condition.
             n: samples per condition.
-            n_active_dims: leading dimensions of the top latent that vary, 0 for all; None for the config's.
+            n_active_dims: leading dimensions of the top latent that vary, 0 for all; None for the model's.
 
         Raises:
             ModelError: ``n_active_dims`` below 0.
         """
         noise = streams.normal(n, self._noise_size).flatten(0, 1).to(self.field_mean.device)
-        return self._truncate_noise(noise, self.config.leading if n_active_dims is None else n_active_dims)
+        return self._truncate_noise(
+            noise, self.sampling.default.n_active_dims if n_active_dims is None else n_active_dims
+        )
 
     def split_noise(self, noise: Tensor) -> Noise:
         """Parts of noise (rows, size): views of it."""
@@ -167,7 +189,7 @@ class CoEmbedding(Scaled):
             raise ModelError(
                 f"temperature: got {temperature}, expected a number >= 0 or {layers} of them, one per layer"
             )
-        own = self.config.layer_temperatures or (1.0,) * layers
+        own = self.sampling.default.temperatures or (1.0,) * layers
         return [a * b for a, b in zip(wanted, own, strict=True)]
 
     def conditional(self, above: list[Tensor], enc: EncodedCondition) -> Gaussian | Mixture:
@@ -255,7 +277,7 @@ class CoEmbedding(Scaled):
             n: samples per condition, at least 1.
             generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
             temperature: scales the standard deviation of every latent; or one number per layer, top first. It
-                multiplies the config's own ``layer_temperatures``.
+                multiplies the model's own (``sampling``).
             n_active_dims: samples vary in so many leading dimensions of the top latent, 0 for all; None for the
                 config's.
 
