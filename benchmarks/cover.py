@@ -29,9 +29,9 @@ from coembed.evaluation.bootstrap import compare
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import BEST_OF, Evaluation
 from coembed.models.base import Sampler
-from coembed.models.baselines.simple import SIMPLE
 from coembed.models.covering import Covering
 from coembed.models.pretrained import load_pretrained
+from coembed.models.registry import SIMPLE, fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import to_dict, write_bytes, write_json
 
@@ -65,7 +65,10 @@ def main() -> None:
     train, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
     field, chosen = val.index.field, Subset(val, evenly_spaced(min(_FROM, len(val)), arguments.limit))
     count = len(chosen)
-    simple = {name: SIMPLE[name](Whole(train)) for name in (NEIGHBOURS, GAUSSIAN)}
+    simple = {}
+    for name in (NEIGHBOURS, GAUSSIAN):
+        preset, options = SIMPLE[name]
+        simple[name] = fit_closed_form(preset, Whole(train), **options)
     rows: dict[str, Sampler] = {
         NEIGHBOURS: simple[NEIGHBOURS],
         f"{NEIGHBOURS}, covering": Covering(simple[NEIGHBOURS]),

@@ -34,9 +34,8 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import markdown_comparison, markdown_table
 from coembed.models.base import Sampler
-from coembed.models.baselines.linear_gaussian import LinearGaussian
-from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import CALIBRATED, load_pretrained
+from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import read_json, write_compact_json, write_json
 
@@ -125,10 +124,10 @@ def _samplers(
     models: list[tuple[str, str]], train: Whole, val: PairStore, *, unclipped: bool
 ) -> Iterator[tuple[str, str, Callable[[], Sampler]]]:
     """Name, identity for the cache, and how to get it."""
-    for name, fit in SIMPLE.items():
-        yield name, "simple", lambda fit=fit: fit(train)
+    for name, (preset, options) in SIMPLE.items():
+        yield name, "simple", lambda preset=preset, options=options: fit_closed_form(preset, train, **options)
     if unclipped:
-        yield UNCLIPPED, "simple", lambda: LinearGaussian.fit(train)
+        yield UNCLIPPED, "simple", lambda: fit_closed_form("linear-gaussian", train)
     if train.store.index.source.kind == "ucf101":
         yield TOLD, "simple", lambda: OfItsClass(train, val)
     for name, folder in models:

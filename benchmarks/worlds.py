@@ -41,9 +41,8 @@ from coembed.errors import CoEmbedError
 from coembed.evaluation.synthetic.collapse import code_collapse
 from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS, World
-from coembed.models.baselines.presets import BASELINES
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.presets import PRESETS
+from coembed.models.registry import known_presets
 from coembed.serialization import read_json, to_dict, write_bytes, write_compact_json, write_json
 
 TRAINED = (
@@ -129,7 +128,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 def _named(text: str) -> str:
     """The text, if a preset's name is what is before the first plus."""
-    known = [*PRESETS, *BASELINES]
+    known = known_presets()
     if text.split("+")[0] not in known:
         raise argparse.ArgumentTypeError(
             f"got {text!r}, expected one of {', '.join(known)}, then +OPTION=VALUE"

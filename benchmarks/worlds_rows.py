@@ -15,12 +15,11 @@ from peers.rows import new_peer
 from peers.train import RECORD, load_peer, train_peer
 from torch import Tensor
 
-from coembed.data.pairs import TensorPairs
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.synthetic.worlds import World
 from coembed.models.base import Sampler
-from coembed.models.baselines.simple import SIMPLE
 from coembed.models.pretrained import from_pretrained
+from coembed.models.registry import SIMPLE, fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import read_json
 from coembed.training.config import TrainConfig
@@ -77,8 +76,12 @@ def rows(world: World, arguments: Namespace) -> Iterator[Row]:
     yield Row(TRUTH, lambda: world)
     yield Row(MEAN, lambda: MeanOfTruth(world))
     pairs = arguments.pairs, arguments.seed
-    for name, make in SIMPLE.items():
-        yield Row(name, lambda make=make: make(TensorPairs(*world.pairs(pairs[0], seed=pairs[1]))))
+    for name, (preset, options) in SIMPLE.items():
+
+        def fit(preset: str = preset, options: dict[str, Any] = options) -> Sampler:
+            return fit_closed_form(preset, world.pairs(pairs[0], seed=pairs[1]), **options)
+
+        yield Row(name, fit)
     data = f"{world.name}-{arguments.size}-{arguments.pairs}-{arguments.seed}"
     length = f"{arguments.images}" if arguments.images else f"{arguments.minutes:g}m"
     for label in dict.fromkeys("+".join([entry, *arguments.model]) for entry in arguments.presets):

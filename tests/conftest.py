@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError
-from coembed.models import pretrained as hub
+from coembed.models import registry
 from coembed.numerics.random import Streams
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
@@ -62,7 +62,7 @@ class Tiny(nn.Module):
 @pytest.fixture
 def tiny(monkeypatch) -> Tiny:
     """A tiny model of a kind that can be saved and loaded while the test runs."""
-    monkeypatch.setitem(hub._KINDS, "tiny", (Tiny.__module__, "Tiny", "TinyConfig"))
+    monkeypatch.setitem(registry.MODEL_CLASSES, "tiny", (Tiny.__module__, "Tiny", "TinyConfig"))
     return Tiny(TinyConfig()).eval()
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from coembed.models.baselines.scaling import check_layer
+from coembed.models.normalization import check_layer
 from coembed.numerics.random import Streams
 
 Shape = tuple[int, ...]

@@ -18,8 +18,8 @@ from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.models.base import Sampler
-from coembed.models.baselines.simple import NEAREST, SIMPLE
 from coembed.models.pretrained import load_pretrained
+from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
 from coembed.serialization import read_json
 from peers.peer import Peer
 from peers.registry import peer_class
@@ -71,7 +71,8 @@ def closed_forms(train: PairStore) -> Iterator[Row]:
 
         def fit(row: Row = row) -> Sampler:
             begun = time.process_time()
-            sampler = SIMPLE[row.name](Whole(train))
+            preset, options = SIMPLE[row.name]
+            sampler = fit_closed_form(preset, Whole(train), **options)
             row.seconds = round(time.process_time() - begun, 1)
             return sampler
 

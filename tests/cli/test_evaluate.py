@@ -7,8 +7,7 @@ from coembed.cli.evaluate import EvaluateConfig, run_evaluate
 from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError
 from coembed.models import pretrained as hub
-from coembed.models.baselines.random_fields import RandomFields
-from coembed.models.baselines.simple import SIMPLE
+from coembed.models.registry import SIMPLE, fit_closed_form
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def folder(tmp_path, monkeypatch):
         field = (condition + torch.rand(count, 1, 8, 8, generator=g)) / 2
         PairStore.from_arrays(condition, field).save(tmp_path / "pairs" / split)
     train = PairStore.open(tmp_path / "pairs" / "train")
-    monkeypatch.setattr(hub, "from_pretrained", lambda name: RandomFields.fit(train))
+    monkeypatch.setattr(hub, "from_pretrained", lambda name: fit_closed_form("random", train))
     return tmp_path
 
 

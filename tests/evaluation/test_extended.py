@@ -13,8 +13,7 @@ from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.export import write_csv, write_latex
 from coembed.evaluation.results import Evaluation, summaries
 from coembed.evaluation.tables import REAL, more_rows, table_rows
-from coembed.models.baselines.nearest import NearestNeighbours
-from coembed.models.baselines.random_fields import RandomFields
+from coembed.models.registry import fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import to_dict
 
@@ -67,7 +66,11 @@ def test_precision_and_recall_of_pairs_are_those_of_real_pairs_if_right_and_not_
     store, training = Waves().pairs(240), Waves().pairs(240, seed=1)
     found = {
         name: evaluate(s, store, samples=2, scores="full").summary()
-        for name, s in (("right", Waves()), ("narrow", Waves(0.2)), ("ignoring", RandomFields.fit(training)))
+        for name, s in (
+            ("right", Waves()),
+            ("narrow", Waves(0.2)),
+            ("ignoring", fit_closed_form("random", training)),
+        )
     }
     for key in ("precision", "recall", "density", "coverage"):
         right = found["right"][key]
@@ -84,7 +87,7 @@ def right_of(summary, key):
 def test_each_score_sees_its_own_fault():
     store, training = pairs(120), pairs(50, seed=1)
     full = lambda s: evaluate(s, store, samples=10, scores="full", training=training).summary()  # noqa: E731
-    right, narrow, copies = full(Normal()), full(Normal(0.3)), full(RandomFields.fit(training))
+    right, narrow, copies = full(Normal()), full(Normal(0.3)), full(fit_closed_form("random", training))
     assert narrow["reliability"].value > 0.5 and narrow["band_depth"].value > 1
     assert narrow["power_2px"].value < 0.7 and narrow["variogram"].value > right["variogram"].value
     assert copies["novelty"].value == 0 and right["novelty"].value > 0.9
@@ -135,7 +138,7 @@ def test_files_of_before_are_still_read_and_new_ones_keep_their_sets(tmp_path):
 
 def test_tables_files_and_rows_of_real_pairs(tmp_path):
     one = evaluate(Normal(), pairs(14), samples=4, name="one & all", scores="full")
-    other = evaluate(NearestNeighbours.fit(pairs(9)), pairs(14), samples=4, name="other")
+    other = evaluate(fit_closed_form("nearest", pairs(9), smoothing=0.0), pairs(14), samples=4, name="other")
     rows = more_rows([one, other])
     assert [row[0] for row in rows] == ["Sampler", "one & all", "other", REAL]
     by_head = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))

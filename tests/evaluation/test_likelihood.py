@@ -7,11 +7,11 @@ import torch
 
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.likelihood import has_density, likelihood, paired
-from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
+from coembed.models.registry import fit_closed_form
 
 SHAPE = (1, 2, 3)
 CODES = 3
@@ -119,7 +119,7 @@ def test_a_model_with_log_prob_is_exact_and_agrees_with_its_gaussian():
     g = torch.Generator().manual_seed(0)
     condition = torch.rand(400, 1, 2, 2, generator=g)
     field = 3 * condition + torch.randn(400, 2, 2, 2, generator=g)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     found = likelihood(model, (condition, field), particles=7)
     assert found.exact and found.particles == 1 and found.elbo == found.bound and found.dimensions == 8
     residual = (field - model.mean(condition)).flatten(1).double()

@@ -4,12 +4,8 @@ import pytest
 import torch
 
 from coembed.errors import CoEmbedError
-from coembed.models.base import Sampler
-from coembed.models.baselines.linear_gaussian import LinearGaussian
-from coembed.models.baselines.nearest import NearestNeighbours
-from coembed.models.baselines.presets import BASELINES
-from coembed.models.baselines.random_fields import RandomFields
-from coembed.models.pretrained import class_for
+from coembed.models.base import ClosedForm, Sampler
+from coembed.models.registry import BASELINES, class_for, fit_closed_form, preset_config
 from coembed.numerics.random import Streams
 
 NEED_A_SOURCE = {"nearest-codes", "nearest-features"}
@@ -19,9 +15,9 @@ def preset(name):
     """A baseline by its preset's name, fitted or at its starting values."""
 
     def build(condition, field):
-        config = BASELINES[name](tuple(condition.shape[1:]), tuple(field.shape[1:]))
+        config = preset_config(name, tuple(condition.shape[1:]), tuple(field.shape[1:]))
         model_class = class_for(config)
-        if hasattr(model_class, "fit"):
+        if issubclass(model_class, ClosedForm):
             return model_class.fit(config, (condition, field))
         torch.manual_seed(0)
         model = model_class(config)
@@ -36,17 +32,15 @@ def preset(name):
 
 # name -> function from training conditions (64, 2, 8, 8) and fields (64, 1, 8, 8) to a sampler
 SAMPLERS = {
-    "random fields": lambda c, f: RandomFields.fit((c, f)),
-    "nearest": lambda c, f: NearestNeighbours.fit((c, f)),
-    "nearest, smoothed": lambda c, f: NearestNeighbours.fit((c, f), smoothing=1.0),
-    "linear-Gaussian": lambda c, f: LinearGaussian.fit((c, f)),
-    "linear-Gaussian, clipped": lambda c, f: LinearGaussian.fit((c, f), clip=(0.0, 1.0)),
-    "linear-Gaussian, truncated": lambda c, f: LinearGaussian.fit((c, f), rank=5),
+    "nearest": lambda c, f: fit_closed_form("nearest", (c, f), smoothing=0.0),
+    "nearest, smoothed": lambda c, f: fit_closed_form("nearest", (c, f), smoothing=1.0),
+    "linear-Gaussian, clipped": lambda c, f: fit_closed_form("linear-gaussian", (c, f), clip=(0.0, 1.0)),
+    "linear-Gaussian, truncated": lambda c, f: fit_closed_form("linear-gaussian", (c, f), rank=5),
     **{f"preset {name}": preset(name) for name in BASELINES if name not in NEED_A_SOURCE},
 }
 MEAN = {"preset regression"}  # all samples are the mean
 IGNORES_SEED = {"nearest", "nearest, smoothed", "preset nearest", *MEAN}  # sample k is the k-th neighbour
-IGNORES_CONDITION = {"random fields", "preset random"}
+IGNORES_CONDITION = {"preset random"}
 
 # Float32 products round differently in batches of different size; nothing else may differ.
 close = {"rtol": 0.0, "atol": 2e-5}

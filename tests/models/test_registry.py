@@ -8,10 +8,12 @@ import torch
 
 from coembed.cli import main as cli
 from coembed.cli.train import parse_train
+from coembed.data.pairs import TensorPairs
 from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError, TrainingError
-from coembed.models.baselines.presets import BASELINES
+from coembed.models.baselines.nearest import NearestConfig, NearestNeighbours
 from coembed.models.pretrained import load_pretrained
+from coembed.models.registry import BASELINES, fit_closed_form
 from coembed.tasks.task import Layer
 from coembed.training.run import run_train
 
@@ -86,17 +88,14 @@ def test_it_trains_saves_loads_and_evaluates(pairs, tmp_path, preset):
 
 @pytest.mark.parametrize("preset", ["nearest", "linear-gaussian"])
 def test_a_saved_one_draws_as_the_sampler_it_was_fitted_as(simple, tmp_path, preset):
-    from coembed.models.baselines.linear_gaussian import LinearGaussian
-    from coembed.models.baselines.nearest import NearestNeighbours
-
     run_train(parse_train(["--pairs", str(simple), "--out", str(tmp_path / "run"), "--preset", preset]))
     model = load_pretrained(tmp_path / "run").model
     train, val = (PairStore.open(simple / split) for split in ("train", "val"))
     condition, field = val.condition(slice(None)), val.field(slice(None))
     if preset == "nearest":
-        fitted = NearestNeighbours.fit(train, smoothing=model.config.smoothing)
+        fitted = fit_closed_form("nearest", train, smoothing=model.config.smoothing)
     else:
-        fitted = LinearGaussian.fit(train)
+        fitted = fit_closed_form("linear-gaussian", train)
         wanted = fitted.log_prob(condition, field)
         torch.testing.assert_close(model.log_prob(condition, field), wanted, rtol=1e-4, atol=1e-2)
     torch.testing.assert_close(
@@ -106,7 +105,6 @@ def test_a_saved_one_draws_as_the_sampler_it_was_fitted_as(simple, tmp_path, pre
 
 def test_likeness_in_feature_space_looks_at_the_features_alone(simple):
     """Features are the mean brightness: the nearest pair is the one of nearest brightness."""
-    from coembed.models.baselines.stored_nearest import NearestConfig, NearestModel
 
     g = torch.Generator().manual_seed(0)
     level = torch.rand(200, 1, 1, 1, generator=g)
@@ -114,9 +112,7 @@ def test_likeness_in_feature_space_looks_at_the_features_alone(simple):
     field = level.expand(-1, -1, 8, 8).contiguous()
     config = NearestConfig((1, 8, 8), (1, 8, 8), space="features", smoothing=0.0)
     brightness = condition.mean((1, 2, 3))[:, None]
-    from coembed.data.pairs import TensorPairs
-
-    model = NearestModel.with_features(config, TensorPairs(condition, field), brightness)
+    model = NearestNeighbours.with_features(config, TensorPairs(condition, field), brightness)
     query = 0.5 + 0.3 * (torch.rand(5, 1, 8, 8, generator=g) - 0.5)
     found = model.sample(query, 1, generator=0)[0].mean((1, 2, 3))
     torch.testing.assert_close(found, query.mean((1, 2, 3)), rtol=0, atol=0.03)
@@ -145,12 +141,9 @@ def test_a_fitted_run_is_not_overwritten_and_resumes_at_once(simple, tmp_path):
 
 
 def test_fields_are_held_in_half_precision_only_where_that_loses_nothing():
-    from coembed.models.baselines.stored import RandomConfig, RandomModel
-
-    config = RandomConfig((1, 4, 4), (1, 4, 4))
     condition, exact = torch.rand(8, 1, 4, 4), torch.rand(8, 1, 4, 4).half().float()
-    assert RandomModel.fit(config, (condition, exact)).field.dtype == torch.float16
-    assert RandomModel.fit(config, (condition, exact + 1e-6)).field.dtype == torch.float32
+    assert fit_closed_form("random", (condition, exact)).field.dtype == torch.float16
+    assert fit_closed_form("random", (condition, exact + 1e-6)).field.dtype == torch.float32
 
 
 def test_an_unknown_preset_names_them_all(simple, tmp_path):

@@ -196,7 +196,7 @@ def _json(
 ) -> dict[str, object]:
     from coembed.evaluation.bootstrap import interval
     from coembed.evaluation.results import linearised, summaries
-    from coembed.models.baselines.simple import NEAREST
+    from coembed.models.registry import NEAREST
     from coembed.serialization import to_dict
 
     data: dict[str, object] = {
@@ -229,8 +229,8 @@ def _json(
 
 def _samplers(config: EvaluateConfig) -> Iterator[tuple[str, Sampler]]:
     from coembed.data.store.store import open_pairs
-    from coembed.models.baselines.simple import fit_simple
     from coembed.models.pretrained import from_pretrained
+    from coembed.models.registry import fit_simple
 
     name = Path(config.run).name or config.run
     yield name, from_pretrained(config.run)
@@ -252,7 +252,7 @@ def _print(
     from coembed.evaluation.export import likelihood_table
     from coembed.evaluation.results import difference, ratio
     from coembed.evaluation.tables import more_table, rich_table
-    from coembed.models.baselines.simple import NEAREST
+    from coembed.models.registry import NEAREST
 
     # A log has no width of its own; the table needs about this much.
     console = Console(width=None if sys.stdout.isatty() else 160)

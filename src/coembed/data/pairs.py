@@ -145,8 +145,27 @@ class Subset(Pairs):
 
 def load_all(pairs: Pairs, device: torch.device | str = "cpu") -> TensorPairs:
     """All pairs on a device, in float16 where that loses nothing (prepared pairs are float16), else float32."""
-    layers = (_load_layer(read, len(pairs), device) for read in (pairs.condition, pairs.field))
+    layers = (load_layer(read, len(pairs), device) for read in (pairs.condition, pairs.field))
     return TensorPairs(*layers, names=pairs.names)
+
+
+def load_layer(read: Callable[[slice], Tensor], count: int, device: torch.device | str = "cpu") -> Tensor:
+    """All of a layer on a device, (count, c, h, w): float16 where that loses nothing, else float32.
+
+    Args:
+        read: conditions or fields of a slice of the pairs.
+        count: pairs.
+        device: where to.
+    """
+    held = torch.empty(0)
+    for start in range(0, count, _CHUNK_PAIRS):
+        chunk = read(slice(start, min(start + _CHUNK_PAIRS, count)))
+        if start == 0:
+            held = torch.empty((count, *chunk.shape[1:]), dtype=torch.float16)
+        if held.dtype == torch.float16 and not torch.equal(chunk.half().float(), chunk.float()):
+            held = held.float()
+        held[start : start + len(chunk)] = chunk
+    return held.to(device)
 
 
 def as_pairs(pairs: Pairs | tuple[Tensor, Tensor], *, minimum: int = 1) -> Pairs:
@@ -233,15 +252,3 @@ def fingerprint(pairs: Pairs) -> str:
     for layer in pairs.batch(evenly_spaced(len(pairs), 64)):
         digest.update(str(tuple(layer.shape)).encode() + layer.float().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _load_layer(read: Callable[[slice], Tensor], count: int, device: torch.device | str) -> Tensor:
-    held = torch.empty(0)
-    for start in range(0, count, _CHUNK_PAIRS):
-        chunk = read(slice(start, min(start + _CHUNK_PAIRS, count)))
-        if start == 0:
-            held = torch.empty((count, *chunk.shape[1:]), dtype=torch.float16)
-        if held.dtype == torch.float16 and not torch.equal(chunk.half().float(), chunk.float()):
-            held = held.float()
-        held[start : start + len(chunk)] = chunk
-    return held.to(device)

@@ -39,9 +39,8 @@ class Covering:
         sampler: what draws.
         draws: of the sampler, per condition; by default 20 for every field asked for, 200 at least.
 
-    >>> from coembed.data.pairs import TensorPairs
-    >>> from coembed.models.baselines.simple import SIMPLE
-    >>> random = SIMPLE["random fields"](TensorPairs(torch.rand(50, 1, 8, 8), torch.rand(50, 1, 8, 8)))
+    >>> from coembed.models.registry import fit_closed_form
+    >>> random = fit_closed_form("random", (torch.rand(50, 1, 8, 8), torch.rand(50, 1, 8, 8)))
     >>> Covering(random).sample(torch.rand(2, 1, 8, 8), 5, generator=0).shape
     torch.Size([5, 2, 1, 8, 8])
     """

@@ -6,14 +6,60 @@ import torch
 from torch import Tensor, nn
 
 from coembed.errors import ModelError
+from coembed.models.base import Shape
 from coembed.models.cdvae.config import CDVAEConfig
+
+
+class Scaling(nn.Module):
+    """Natural units of one layer to standardised ones and back, channel by channel: ``(x - mean) / std``.
+
+    Args:
+        shape: (channels, height, width) of the layer.
+        name: of the layer, in errors.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: Shape, name: str):
+        super().__init__()
+        self.shape, self.name = tuple(shape), name
+        self.register_buffer("mean", torch.zeros(shape[0], 1, 1))
+        self.register_buffer("std", torch.ones(shape[0], 1, 1))
+
+    @torch.no_grad()
+    def start(self, layer: Tensor) -> None:
+        """Measure mean and deviation on training data (n, c, h, w).
+
+        Raises:
+            ModelError: another shape, or a channel that is constant everywhere.
+        """
+        check_layer(layer, self.shape, self.name)
+        _measure(layer.float(), self.name, self.mean, self.std)
+
+    def forward(self, layer: Tensor) -> Tensor:
+        """Standardised (batch, c, h, w).
+
+        Raises:
+            ModelError: another shape.
+        """
+        check_layer(layer, self.shape, self.name)
+        return (layer.to(self.mean.device, self.mean.dtype) - self.mean) / self.std
+
+    def natural(self, layer: Tensor) -> Tensor:
+        """Back to natural units; leading axes as they come."""
+        return layer * self.std + self.mean
+
+    def log_volume(self) -> Tensor:
+        """Sum of log deviations over all values, nats: the part of a log density that standardising adds."""
+        return self.std.log().sum() * (self.shape[1] * self.shape[2])
 
 
 class Scaled(nn.Module):
     r"""A model that knows the scale of its data, as buffers of its own.
 
-    Data are standardised channel by channel, ``(x - mean) / std``. With ``config.field_scale`` s > 0 the field
-    is first compressed, ``asinh(x / s)``: linear below s, logarithmic above, for fields of heavy tails.
+    Data are standardised channel by channel. With ``config.field_scale`` s > 0 the field is first compressed,
+    ``asinh(x / s)``: linear below s, logarithmic above, for fields of heavy tails.
 
     Args:
         config: shapes of condition and field, and the field's scale.
@@ -42,12 +88,8 @@ class Scaled(nn.Module):
         """
         if self.config.field_scale:
             self.field_peak.copy_(field.abs().amax((0, 2, 3)).view(-1, 1, 1))
-        for name, data in (("condition", condition), ("field", self._compress(field))):
-            std, mean = torch.std_mean(data, dim=(0, 2, 3))
-            if not bool((std > 0).all()):
-                raise ModelError(f"{name}: a channel is constant over all {len(data)} training pairs")
-            getattr(self, f"{name}_mean").copy_(mean.view(-1, 1, 1))
-            getattr(self, f"{name}_std").copy_(std.view(-1, 1, 1))
+        _measure(condition, "condition", self.condition_mean, self.condition_std)
+        _measure(self._compress(field), "field", self.field_mean, self.field_std)
 
     def _standardise(self, data: Tensor, name: str) -> Tensor:
         mean = getattr(self, f"{name}_mean")
@@ -72,7 +114,25 @@ class Scaled(nn.Module):
         return 0.5 * (field.float().square() + scale**2).log().flatten(1).sum(1) if scale else 0.0
 
     @staticmethod
-    def _check(data: Tensor, shape: tuple[int, int, int], name: str) -> None:
-        if data.ndim != 4 or tuple(data.shape[1:]) != tuple(shape):
-            wanted = ", ".join(map(str, shape))
-            raise ModelError(f"{name}: got shape {tuple(data.shape)}, expected (batch, {wanted})")
+    def _check(data: Tensor, shape: Shape, name: str) -> None:
+        check_layer(data, shape, name)
+
+
+def _measure(layer: Tensor, name: str, mean: Tensor, std: Tensor) -> None:
+    """Write the statistics of (n, c, h, w) into ``mean`` and ``std``, (c, 1, 1)."""
+    deviations, means = torch.std_mean(layer, dim=(0, 2, 3))
+    if not bool((deviations > 0).all()):
+        raise ModelError(f"{name}: a channel is constant over all {len(layer)} training pairs")
+    mean.copy_(means.view(-1, 1, 1))
+    std.copy_(deviations.view(-1, 1, 1))
+
+
+def check_layer(layer: Tensor, shape: tuple[int, ...], name: str) -> None:
+    """Check a batch of conditions or fields.
+
+    Raises:
+        ModelError: another shape.
+    """
+    if layer.ndim != 4 or tuple(layer.shape[1:]) != tuple(shape):
+        wanted = ", ".join(map(str, shape))
+        raise ModelError(f"{name}: got shape {tuple(layer.shape)}, expected (batch, {wanted})")

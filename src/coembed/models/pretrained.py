@@ -6,24 +6,20 @@ Nothing is pickled. A folder is loaded whole and exactly, or refused with an err
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as tensor_bytes
+from torch import Tensor, nn
 
 from coembed.errors import ConfigError, ModelError
+from coembed.models.base import Sampler
+from coembed.models.registry import MODEL_CLASSES, classes, kind_of
 from coembed.serialization import from_dict, read_json, to_dict, write_bytes, write_json
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from coembed.models.cdvae.model import CDVAE
 
 FORMAT = "coembed-model"
 VERSION = 1
@@ -33,16 +29,6 @@ CALIBRATED = ":calibrated"
 """Ends the name of a model that shall draw at its calibrated temperatures."""
 
 Dtype = Literal["float32", "float16"]
-
-# Where the model class and its config class of every kind live; imported when a model of that kind is met.
-_KINDS: dict[str, tuple[str, str, str]] = {
-    "cdvae": ("coembed.models.cdvae.model", "CDVAE", "CDVAEConfig"),
-    "cvae": ("coembed.models.baselines.cvae", "CVAE", "CVAEConfig"),
-    "regression": ("coembed.models.baselines.mean_regression", "MeanRegression", "MeanConfig"),
-    "nearest": ("coembed.models.baselines.stored_nearest", "NearestModel", "NearestConfig"),
-    "random": ("coembed.models.baselines.stored", "RandomModel", "RandomConfig"),
-    "linear-gaussian": ("coembed.models.baselines.stored", "LinearGaussianModel", "LinearGaussianConfig"),
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +79,7 @@ def save_pretrained(
         ModelError: an unregistered class, non-finite weights, or weights beyond the range of ``dtype``.
     """
     folder = Path(folder)
-    kind = _kind_of(model)
+    kind = kind_of(model)
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in model.state_dict().items()}
     header = ModelHeader(FORMAT, VERSION, kind, task, to_dict(model.config))
     try:
@@ -107,7 +93,7 @@ def save_pretrained(
     return folder
 
 
-def from_pretrained(name_or_folder: str | Path) -> CDVAE:
+def from_pretrained(name_or_folder: str | Path) -> Sampler:
     """Load a model: a bundled name (``"resaturation"``), a folder, or a hub id (``"owner/name"``).
 
     A run folder of ``coembed train`` works too: its ``model/`` is taken. A bundled name goes before a
@@ -188,41 +174,13 @@ def read_header(folder: str | Path) -> ModelHeader:
         raise ModelError(str(error)) from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if header.kind not in _KINDS:
-        raise ModelError(f"{path}: kind is {header.kind!r}, expected one of {', '.join(_KINDS)}")
+    if header.kind not in MODEL_CLASSES:
+        raise ModelError(f"{path}: kind is {header.kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
     return header
 
 
-def class_for(config: Any) -> Any:
-    """The model class that a frozen config of a registered kind belongs to.
-
-    Raises:
-        ModelError: a config of no registered kind.
-    """
-    for kind in _KINDS:
-        model_class, config_class = _classes(kind)
-        if type(config) is config_class:
-            return model_class
-    raise ModelError(f"{type(config).__name__} is the config of no kind of model; kinds: {', '.join(_KINDS)}")
-
-
-def _kind_of(model: nn.Module) -> str:
-    for kind in _KINDS:
-        if type(model) is _classes(kind)[0]:
-            return kind
-    raise ModelError(
-        f"{type(model).__name__} is no kind of model that can be saved; kinds: {', '.join(_KINDS)}"
-    )
-
-
-def _classes(kind: str) -> tuple[Callable[[Any], nn.Module], type]:
-    module, model, config = _KINDS[kind]
-    home = import_module(module)
-    return getattr(home, model), getattr(home, config)
-
-
 def _build(header: ModelHeader, path: Path) -> nn.Module:
-    model_class, config_class = _classes(header.kind)
+    model_class, config_class = classes(header.kind)
     try:
         config = from_dict(config_class, header.config, f"{path}: config")
         # The starting values are replaced at once; they must not move the caller's random numbers.

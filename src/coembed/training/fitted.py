@@ -32,7 +32,7 @@ def fit_at_once(
     """Fits, saves and shows a model whose class has ``fit(config, pairs)``; lengths and rates do not apply.
 
     Args:
-        model_class: e.g. ``coembed.models.baselines.stored_nearest.NearestModel``.
+        model_class: e.g. ``coembed.models.baselines.nearest.NearestNeighbours``.
         model_config: its frozen config.
         train: pairs to fit on.
         validation: pairs for the picture of samples.

@@ -15,7 +15,7 @@ from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.base import ClosedForm, Guided, Scored
-from coembed.models.registry import preset_config
+from coembed.models.registry import class_for, preset_config
 from coembed.serialization import from_dict, to_dict
 from coembed.training.config import TrainConfig
 from coembed.training.fitted import fit_at_once
@@ -43,7 +43,7 @@ def run_train(config: TrainConfig) -> Path:
         DataError: pairs that are missing, damaged or too few.
         TrainingError: see ``fit``.
     """
-    from coembed.models.pretrained import class_for, save_pretrained
+    from coembed.models.pretrained import save_pretrained
 
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)

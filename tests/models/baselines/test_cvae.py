@@ -9,8 +9,7 @@ from coembed.cli.train import parse_train
 from coembed.data.store.store import PairStore
 from coembed.models.baselines.cvae import CVAE
 from coembed.models.baselines.mean_regression import MeanRegression
-from coembed.models.baselines.presets import BASELINES
-from coembed.models.pretrained import class_for
+from coembed.models.registry import class_for, preset_config
 from coembed.tasks.task import Layer
 from coembed.training import checkpoint
 from coembed.training.run import run_train
@@ -28,7 +27,7 @@ def pairs(count, seed=0):
 
 
 def build(name):
-    config = BASELINES[name](SHAPE, SHAPE)
+    config = preset_config(name, SHAPE, SHAPE)
     torch.manual_seed(0)
     model = class_for(config)(config)
     model.initialise(*pairs(200))

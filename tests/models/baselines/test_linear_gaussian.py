@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from coembed.data import pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.baselines import linear_gaussian
-from coembed.models.baselines.linear_gaussian import LinearGaussian
+from coembed.models.registry import fit_closed_form
 from coembed.numerics.random import Streams
 
 
@@ -25,7 +25,7 @@ def joint(count, seed=0, mean_c=3.0, mean_f=-2.0):
 
 def test_it_finds_the_known_conditional():
     condition, field, slope, covariance = joint(60_000)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     fresh, _, _, _ = joint(50, seed=1)
     expected = (fresh.flatten(1) - 3) @ slope.T - 2
     torch.testing.assert_close(model.mean(fresh).flatten(1), expected, rtol=0, atol=0.1)
@@ -37,7 +37,7 @@ def test_it_finds_the_known_conditional():
 
 def test_log_prob_is_the_density_of_the_known_conditional():
     condition, field, slope, covariance = joint(60_000)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     fresh, truth, _, _ = joint(200, seed=2)
     residual = truth.flatten(1) + 2 - (fresh.flatten(1) - 3) @ slope.T
     expected = multivariate_normal(np.zeros(6), covariance.double().numpy()).logpdf(residual.double().numpy())
@@ -53,10 +53,10 @@ def test_log_prob_is_the_density_of_the_known_conditional():
 
 def test_a_fit_is_ridge_regression_to_the_digit():
     condition, field, _, _ = joint(300)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     x, y = condition.double().flatten(1), field.double().flatten(1)
     x, y = x - x.mean(0), y - y.mean(0)
-    penalty = model.ridge * x.square().sum(0).mean()
+    penalty = model.config.ridge * x.square().sum(0).mean()
     # Ridge regression as least squares on rows added to the data: another path to the same weights.
     rows = torch.cat([x, penalty.sqrt() * torch.eye(8, dtype=torch.float64)])
     weight = torch.linalg.lstsq(rows, torch.cat([y, torch.zeros(8, 6, dtype=torch.float64)])).solution
@@ -70,9 +70,9 @@ def test_a_fit_is_ridge_regression_to_the_digit():
 
 def test_pieces_do_not_change_the_fit(monkeypatch):
     condition, field, _, _ = joint(300)
-    whole = LinearGaussian.fit((condition, field))
+    whole = fit_closed_form("linear-gaussian", (condition, field))
     monkeypatch.setattr(pairs, "_CHUNK_VALUES", 8 * 7)
-    pieces = LinearGaussian.fit((condition, field))
+    pieces = fit_closed_form("linear-gaussian", (condition, field))
     torch.testing.assert_close(whole.weight, pieces.weight)
     torch.testing.assert_close(whole.variances, pieces.variances)
 
@@ -80,8 +80,8 @@ def test_pieces_do_not_change_the_fit(monkeypatch):
 def test_ridge_grows_when_the_condition_says_nothing():
     g = torch.Generator().manual_seed(3)
     condition, field = torch.randn(200, 1, 8, 8, generator=g), torch.randn(200, 1, 4, 4, generator=g)
-    model = LinearGaussian.fit((condition, field))
-    assert model.ridge >= 10
+    model = fit_closed_form("linear-gaussian", (condition, field))
+    assert model.config.ridge >= 10
     assert model.mean(condition).var().item() < 0.02
 
 
@@ -91,8 +91,8 @@ def test_fewer_pairs_than_values_still_give_a_sound_density():
     def draw(count):
         return torch.randn(count, 1, 12, 12, generator=g), torch.randn(count, 1, 12, 12, generator=g)
 
-    model = LinearGaussian.fit(draw(60))
-    assert model.share > 0
+    model = fit_closed_form("linear-gaussian", draw(60))
+    assert model.config.share > 0
     per_value = model.log_prob(*draw(200)).mean().item() / 144
     exact = -0.5 * math.log(2 * math.pi * math.e)
     assert exact - 0.1 < per_value < exact + 0.01
@@ -106,7 +106,7 @@ def test_truncation_is_probabilistic_pca(monkeypatch, rank):
     g = torch.Generator().manual_seed(5)
     field = torch.randn(4000, 1, 2, 3, generator=g) * torch.tensor([3.0, 2.0, 1.5, 0.3, 0.3, 0.3]).reshape(2, 3)
     condition = torch.zeros(4000, 1, 2, 2)
-    model = LinearGaussian.fit((condition, field), rank=rank)
+    model = fit_closed_form("linear-gaussian", (condition, field), rank=rank)
     flat = field.double().flatten(1)
     values, vectors = torch.linalg.eigh((flat - flat.mean(0)).T.cov(correction=0))
     values, vectors = values.flip(0), vectors.flip(1)
@@ -122,7 +122,7 @@ def test_truncation_is_probabilistic_pca(monkeypatch, rank):
 def test_large_layers_are_truncated_by_themselves(monkeypatch):
     monkeypatch.setattr(linear_gaussian, "FULL_DIM", 7)
     condition, field, _, _ = joint(300)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     assert model.condition_space.basis is None or model.condition_space.rank < 8
     assert model.field_space.basis is None
     assert model.sample(condition[:2], 3, generator=0).shape == (3, 2, 1, 2, 3)
@@ -130,7 +130,7 @@ def test_large_layers_are_truncated_by_themselves(monkeypatch):
 
 def test_constant_layers_are_no_trouble():
     condition, field = torch.full((30, 1, 2, 2), 0.5), torch.full((30, 1, 2, 2), 0.25)
-    model = LinearGaussian.fit((condition, field))
+    model = fit_closed_form("linear-gaussian", (condition, field))
     drawn = model.sample(condition[:2], 5, generator=0)
     torch.testing.assert_close(drawn, torch.full_like(drawn, 0.25), atol=1e-4, rtol=0)
     assert model.log_prob(condition, field).isfinite().all()
@@ -138,8 +138,8 @@ def test_constant_layers_are_no_trouble():
 
 def test_clipping_limits_samples_and_nothing_else():
     condition, field, _, _ = joint(300)
-    model = LinearGaussian.fit((condition, field))
-    clipped = model.clipped((-2.5, 0.5))
+    model = fit_closed_form("linear-gaussian", (condition, field))
+    clipped = fit_closed_form("linear-gaussian", (condition, field), clip=(-2.5, 0.5))
     plain = model.sample(condition[:4], 9, generator=Streams(1, range(4)))
     assert plain.min() < -2.5 and plain.max() > 0.5
     assert torch.equal(clipped.sample(condition[:4], 9, generator=Streams(1, range(4))), plain.clamp(-2.5, 0.5))
@@ -149,13 +149,13 @@ def test_clipping_limits_samples_and_nothing_else():
 def test_mistakes_are_named():
     condition, field, _, _ = joint(40)
     with pytest.raises(DataError, match="pairs: got 19, expected at least 20"):
-        LinearGaussian.fit((condition[:19], field[:19]))
+        fit_closed_form("linear-gaussian", (condition[:19], field[:19]))
     with pytest.raises(DataError, match="not finite"):
-        LinearGaussian.fit((condition, field / 0))
+        fit_closed_form("linear-gaussian", (condition, field / 0))
     with pytest.raises(ConfigError, match=r"clip: got \(1.0, 0.0\), expected \(low, high\) with low < high"):
-        LinearGaussian.fit((condition, field), clip=(1.0, 0.0))
+        fit_closed_form("linear-gaussian", (condition, field), clip=(1.0, 0.0))
     with pytest.raises(ConfigError, match="rank: got 0, expected 1 or more"):
-        LinearGaussian.fit((condition, field), rank=0)
-    model = LinearGaussian.fit((condition, field))
+        fit_closed_form("linear-gaussian", (condition, field), rank=0)
+    model = fit_closed_form("linear-gaussian", (condition, field))
     with pytest.raises(DataError, match=r"field: got shape \(3, 1, 2, 3\), expected \(4, 1, 2, 3\)"):
         model.log_prob(condition[:4], field[:3])

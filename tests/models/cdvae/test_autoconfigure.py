@@ -9,11 +9,11 @@ import torch
 from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
-from coembed.models.baselines.linear_gaussian import LinearGaussian
 from coembed.models.cdvae.autoconfigure import MANY, adapted, fit_preset
 from coembed.models.cdvae.dataset_stats import Evidence, gather
 from coembed.models.cdvae.presets import preset
 from coembed.models.pretrained import from_pretrained
+from coembed.models.registry import fit_closed_form
 from coembed.training.config import TrainConfig
 from coembed.training.run import resolve_model, run_train, split_pairs
 
@@ -138,7 +138,9 @@ def test_tiny_sets_do_not_diverge_and_are_about_as_good_as_a_linear_gaussian(tmp
     store = PairStore.open(tmp_path / "pairs")
     train, _ = split_pairs(store, tmp_path / "pairs", 1000)
     if len(train) >= 20:  # it needs as many
-        scores.append(evaluate(LinearGaussian.fit(train), new, samples=20).summary()["energy"].value)
+        scores.append(
+            evaluate(fit_closed_form("linear-gaussian", train), new, samples=20).summary()["energy"].value
+        )
     field = new.field(slice(None))
     scores.append(float((field - store.field(slice(None)).mean(0)).flatten(1).norm(dim=1).mean()))
     assert scores[0] < 1.03 * min(scores[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from coembed.data.pairs import Subset, evenly_spaced, fingerprint
 from coembed.data.similarity.condition_features import guidance_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.models.baselines.presets import BASELINES
-from coembed.models.baselines.stored_nearest import NearestModel
-from coembed.models.pretrained import CONFIG_FILE, class_for, from_pretrained
+from coembed.models.baselines.nearest import NearestNeighbours
+from coembed.models.pretrained import CONFIG_FILE, from_pretrained
+from coembed.models.registry import fit_closed_form, preset_config
 from coembed.training.config import TrainConfig
 from coembed.training.record import read_record
 from coembed.training.run import run_train
@@ -155,13 +154,12 @@ def open_model(config: ReproduceConfig, corpus: Corpus, method: str) -> Model:
     shapes = (index.condition.channels, *index.size), (index.field.channels, *index.size)
 
     def make() -> Any:
-        settings = dataclasses.replace(BASELINES[METHODS[method].preset or method](*shapes), **values)
-        whole = corpus.whole()
+        whole, preset = corpus.whole(), METHODS[method].preset or method
         if method == "nearest-features":
-            return NearestModel.with_features(
-                settings, whole, guidance_features(corpus.train, whole.indices.numpy())
-            )
-        return class_for(settings).fit(settings, whole)
+            settings = preset_config(preset, *shapes, **values)
+            features = guidance_features(corpus.train, whole.indices.numpy())
+            return NearestNeighbours.with_features(settings, whole, features)
+        return fit_closed_form(preset, whole, **values)
 
     return Model(make, newest)
 

@@ -28,7 +28,7 @@ class Posterior:
 
     Attributes:
         mixture: the prior's components (1, K, dim) with the posterior's weights.
-        covariance: covariance of what is held, under every component, K rows.
+        covariance: of what is held, under every component, K rows.
     """
 
     model: CDVAE
@@ -111,9 +111,7 @@ class Posterior:
         for _ in range(_rounds(model)):
             lower, _ = _below(model, enc, [top_code], scaled)
             missed = wanted - observed.decoded([top_latent, *lower])
-            top_code = top_latent + (variance * (factor.solve(missed) @ observed.maps[0])).to(
-                top_latent.dtype
-            )
+            top_code = top_latent + (variance * (factor.solve(missed) @ observed.maps[0])).to(top_latent.dtype)
         codes = [top_code]
         while len(codes) < len(observed.maps):
             layer = len(codes)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from coembed.errors import ConfigError
 from coembed.models.base import Trainable
-from coembed.models.baselines.scaling import Scaling, check_layer
+from coembed.models.normalization import Scaling, check_layer
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 from coembed.numerics.random import Streams
 
@@ -78,7 +78,7 @@ class CVAE(Trainable):
     """P(field | condition) by one code per photo; a sampler, and trainable.
 
     Args:
-        config: what it is made of; ``coembed.models.baselines.presets`` has ``cvae`` and ``cvae-plus``.
+        config: what it is made of; ``coembed.models.registry`` has ``cvae`` and ``cvae-plus``.
     """
 
     def __init__(self, config: CVAEConfig):

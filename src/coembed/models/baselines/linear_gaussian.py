@@ -9,14 +9,19 @@ few pairs) is the one with the best log-likelihood there. The final fit uses all
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coembed.data.pairs import Pairs, as_pairs, check_condition, chunks, mean_of
-from coembed.errors import ConfigError, DataError
+from coembed.data.pairs import Pairs, as_pairs, chunks, mean_of
+from coembed.errors import DataError
+from coembed.models.base import Range, Shape
+from coembed.models.normalization import check_layer
+from coembed.models.sampling_config import check_clip
 from coembed.numerics.pca import Subspace
 from coembed.numerics.random import Streams
 
@@ -27,56 +32,77 @@ _SHARES = (0.0, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 _JITTER = 1e-6  # least variance in any direction, in units of the mean variance
 
 
-class LinearGaussian:
-    """One Gaussian a photo, whose mean is linear in the condition and whose covariance is always the same.
+@dataclass(frozen=True)
+class LinearGaussianConfig:
+    """The closed-form linear-Gaussian conditional.
+
+    Attributes:
+        condition_shape: (channels, height, width) of the condition.
+        field_shape: the same of the field.
+        rank: principal components kept of every layer; None keeps all of up to 4,096 values, else 256.
+        condition_rank: components of the condition in use; set by fitting.
+        field_rank: the same of the field.
+        ridge: penalty, in units of the mean variance of a condition value; chosen by fitting.
+        share: of isotropic variance in the residual covariance; chosen by fitting.
+        outside: variance per dimension outside the field's components; set by fitting.
+        clip: samples are clipped to this range (natural units), if any.
+    """
+
+    condition_shape: Shape
+    field_shape: Shape
+    rank: int | None = None
+    condition_rank: int = 0
+    field_rank: int = 0
+    ridge: float = 0.0
+    share: float = 0.0
+    outside: float = 0.0
+    clip: Range | None = None
+
+    def __post_init__(self):
+        check_clip(self.clip)
+
+
+class LinearGaussian(nn.Module):
+    """One Gaussian per photo, whose mean is linear in the condition and whose covariance is always the same.
 
     Layers of up to 4,096 values are used whole. A larger condition enters through its leading principal
     components alone; a larger field is modelled in its leading components, and the variance outside them is
     spread evenly (probabilistic PCA), so samples and density still cover every direction.
-
-    Attributes:
-        ridge: the chosen penalty, in units of the mean variance of a condition value.
-        share: the chosen share of isotropic variance in the residual covariance.
-        clip: (low, high) that samples are clipped to, or None.
     """
 
-    def __init__(
-        self,
-        pairs: Pairs,
-        condition: Subspace,
-        field: Subspace,
-        weight: Tensor,
-        directions: Tensor,
-        variances: Tensor,
-        *,
-        ridge: float,
-        share: float,
-        clip: tuple[float, float] | None,
-    ):
-        if clip is not None and not clip[0] < clip[1]:
-            raise ConfigError(f"clip: got {clip}, expected (low, high) with low < high")
-        self.pairs, self.condition_space, self.field_space = pairs, condition, field
-        self.weight, self.directions, self.variances = weight, directions, variances
-        self.ridge, self.share, self.clip = ridge, share, clip
+    condition_mean: Tensor
+    condition_basis: Tensor | None
+    field_mean: Tensor
+    field_basis: Tensor | None
+    weight: Tensor
+    directions: Tensor
+    variances: Tensor
+
+    def __init__(self, config: LinearGaussianConfig):
+        super().__init__()
+        self.config = config
+        for layer, shape, rank in (
+            ("condition", config.condition_shape, config.condition_rank),
+            ("field", config.field_shape, config.field_rank),
+        ):
+            size = math.prod(shape)
+            self.register_buffer(f"{layer}_mean", torch.zeros(size, dtype=torch.float64))
+            self.register_buffer(f"{layer}_basis", torch.zeros(size, rank) if rank < size else None)
+        self.register_buffer("weight", torch.zeros(config.condition_rank, config.field_rank))
+        self.register_buffer("directions", torch.zeros(config.field_rank, config.field_rank))
+        self.register_buffer("variances", torch.ones(config.field_rank, dtype=torch.float64))
 
     @classmethod
-    def fit(
-        cls,
-        pairs: Pairs | tuple[Tensor, Tensor],
-        *,
-        rank: int | None = None,
-        clip: tuple[float, float] | None = None,
-    ) -> LinearGaussian:
+    def fit(cls, config: LinearGaussianConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> Self:
         """Fit in closed form; memory is a few matrices of at most 4,096 x 4,096 and one piece of the pairs.
 
         Args:
+            config: its ``rank`` and ``clip`` count.
             pairs: at least 20 training pairs.
-            rank: principal components kept of every layer; None keeps all of up to 4,096, else 256.
-            clip: range that samples are clipped to; the density stays that of the Gaussian.
 
         Raises:
             DataError: fewer than 20 pairs, or values that are not finite.
-            ConfigError: a rank below 1 or an empty range.
+            ConfigError: a rank below 1.
         """
         found = as_pairs(pairs, minimum=2 * _HELD_OUT)
         means = mean_of(found)
@@ -84,7 +110,11 @@ class LinearGaussian:
             raise DataError("pairs: values that are not finite, expected numbers only")
         condition, field = (
             Subspace.fit(
-                lambda layer=layer: map(layer, chunks(found)), mean, count=len(found), full=FULL_DIM, rank=rank
+                lambda layer=layer: map(layer, chunks(found)),
+                mean,
+                count=len(found),
+                full=FULL_DIM,
+                rank=config.rank,
             )
             for layer, mean in zip((found.condition, found.field), means, strict=True)
         )
@@ -94,38 +124,35 @@ class LinearGaussian:
         everything = fitted + held_out
         weight, freedom = _regress(everything, ridge)
         variances, directions = torch.linalg.eigh(_residual_covariance(everything, weight, freedom))
-        variances = _shrink(variances, share)
-        return cls(
-            found,
-            condition,
-            field,
-            weight.float(),
-            directions.flip(1).contiguous().float(),
-            variances.flip(0),
-            ridge=ridge,
-            share=share,
-            clip=clip,
-        )
+        ranks = {"condition_rank": condition.rank, "field_rank": field.rank}
+        model = cls(dataclasses.replace(config, **ranks, ridge=ridge, share=share, outside=field.outside))
+        values = {
+            "condition_mean": condition.mean,
+            "condition_basis": condition.basis,
+            "field_mean": field.mean,
+            "field_basis": field.basis,
+            "weight": weight,
+            "directions": directions.flip(1),
+            "variances": _shrink(variances, share).flip(0),
+        }
+        model.load_state_dict({name: value for name, value in values.items() if value is not None})
+        return model.eval()
 
-    def clipped(self, clip: tuple[float, float] | None) -> LinearGaussian:
-        """The same conditional whose samples are clipped to (low, high), or not at all for None."""
-        return LinearGaussian(
-            self.pairs,
-            self.condition_space,
-            self.field_space,
-            self.weight,
-            self.directions,
-            self.variances,
-            ridge=self.ridge,
-            share=self.share,
-            clip=clip,
-        )
+    @property
+    def condition_space(self) -> Subspace:
+        """Components of the condition that the mean reads."""
+        return Subspace(self.condition_mean, self.condition_basis, 0.0)
+
+    @property
+    def field_space(self) -> Subspace:
+        """Components of the field that are modelled, and the variance outside them."""
+        return Subspace(self.field_mean, self.field_basis, self.config.outside)
 
     def mean(self, condition: Tensor) -> Tensor:
         """Mean field of every condition, (batch, c, h, w), never clipped.
 
         Raises:
-            DataError: conditions of another shape than those fitted on.
+            ModelError: conditions of another shape than those fitted on.
         """
         return self._shape(self.field_space.decode(self._mean_code(condition)))
 
@@ -134,16 +161,15 @@ class LinearGaussian:
 
         The first numbers of a stream drive the directions of largest residual variance.
         """
-        code = self._mean_code(condition)
-        streams = Streams.of(generator, len(condition))
-        codes, outside = len(self.variances), self.field_space.outside
-        noise = streams.normal(n, codes + (self.field_space.dim if outside else 0))
+        code, space = self._mean_code(condition), self.field_space
+        streams, codes = Streams.of(generator, len(condition)), len(self.variances)
+        noise = streams.normal(n, codes + (space.dim if space.outside else 0))
         scaled = noise[..., :codes] * self.variances.sqrt().float()
-        fields = self.field_space.decode(code + scaled @ self.directions.T)
-        if outside:
-            fields = fields + math.sqrt(outside) * self.field_space.reject(noise[..., codes:])
+        fields = space.decode(code + scaled @ self.directions.T)
+        if space.outside:
+            fields = fields + math.sqrt(space.outside) * space.reject(noise[..., codes:])
         fields = self._shape(fields)
-        return fields if self.clip is None else fields.clamp_(*self.clip)
+        return fields if self.config.clip is None else fields.clamp_(*self.config.clip)
 
     def log_prob(self, condition: Tensor, field: Tensor) -> Tensor:
         """Log density of fields under the Gaussian (before any clipping), (batch,) in nats, float64.
@@ -153,7 +179,7 @@ class LinearGaussian:
             field: (batch, c, h, w), natural units.
         """
         space = self.field_space
-        wanted = (len(condition), *self.pairs.field(slice(0, 1)).shape[1:])
+        wanted = (len(condition), *self.config.field_shape)
         if field.shape != wanted:
             raise DataError(f"field: got shape {tuple(field.shape)}, expected {wanted}, one per condition")
         centred = field.double().flatten(1) - space.mean
@@ -167,11 +193,11 @@ class LinearGaussian:
         return -0.5 * (squared + log_volume + space.dim * math.log(2 * math.pi))
 
     def _mean_code(self, condition: Tensor) -> Tensor:
-        check_condition(condition, self.pairs)
+        check_layer(condition, self.config.condition_shape, "condition")
         return self.condition_space.encode(condition.float().flatten(1)) @ self.weight
 
     def _shape(self, flat: Tensor) -> Tensor:
-        return flat.unflatten(-1, self.pairs.field(slice(0, 1)).shape[1:])
+        return flat.unflatten(-1, self.config.field_shape)
 
 
 @dataclass(frozen=True)
@@ -235,12 +261,12 @@ def _choose_share(fitted: _Moments, held_out: _Moments, ridge: float) -> float:
     """The share of isotropic variance under which the pairs held out are likeliest."""
     weight, freedom = _regress(fitted, ridge)
     variances, directions = torch.linalg.eigh(_residual_covariance(fitted, weight, freedom))
-    seen = _residual_covariance(held_out, weight, 0.0)
-    seen = (directions * (seen @ directions)).sum(0)
+    observed = _residual_covariance(held_out, weight, 0.0)
+    observed = (directions * (observed @ directions)).sum(0)
 
     def cost(share: float) -> float:
         shrunk = _shrink(variances, share)
-        return float((seen / shrunk + shrunk.log()).sum())
+        return float((observed / shrunk + shrunk.log()).sum())
 
     return min(_SHARES, key=cost)
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
-from coembed.models.baselines.scaling import Scaling, check_layer
 from coembed.models.cdvae.config import RegressionConfig
 from coembed.models.cdvae.model import START_ROWS
 from coembed.models.cdvae.regression import Regression
+from coembed.models.normalization import Scaling, check_layer
 from coembed.numerics.distributions import Gaussian
 from coembed.numerics.random import Streams
 

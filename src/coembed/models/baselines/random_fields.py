@@ -2,36 +2,76 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, Self
 
-from coembed.data.pairs import Pairs, as_pairs, check_condition
+import torch
+from torch import Tensor, nn
+
+from coembed.data.pairs import Pairs, as_pairs, load_layer
+from coembed.errors import ConfigError
+from coembed.models.base import Shape
+from coembed.models.normalization import check_layer
 from coembed.numerics.random import Streams
 
+Dtype = Literal["float16", "float32"]
 
-class RandomFields:
-    """Draws training fields uniformly, with replacement, without looking at the condition.
 
-    Args:
-        pairs: where the fields come from; read when sampling.
+@dataclass(frozen=True)
+class RandomConfig:
+    """Training fields, sampled whatever the condition.
+
+    Attributes:
+        condition_shape: (channels, height, width) of the condition.
+        field_shape: the same of the field.
+        count: fields held; set by fitting.
+        dtype: in which they are held; set by fitting.
     """
 
-    def __init__(self, pairs: Pairs):
-        self.pairs = pairs
+    condition_shape: Shape
+    field_shape: Shape
+    count: int = 0
+    dtype: Dtype = "float32"
+
+    def __post_init__(self):
+        if self.count < 0:
+            raise ConfigError(f"count: got {self.count}, expected 0 or more")
+
+
+class RandomFields(nn.Module):
+    """Training fields, held inside, sampled uniformly with replacement without looking at the condition."""
+
+    field: Tensor
+
+    def __init__(self, config: RandomConfig):
+        super().__init__()
+        self.config = config
+        dtype = getattr(torch, config.dtype)
+        self.register_buffer("field", torch.zeros(config.count, *config.field_shape, dtype=dtype))
 
     @classmethod
-    def fit(cls, pairs: Pairs | tuple[Tensor, Tensor]) -> RandomFields:
-        """Take the pairs to draw from; nothing is computed.
+    def fit(cls, config: RandomConfig, pairs: Pairs | tuple[Tensor, Tensor]) -> Self:
+        """Take the fields of all pairs.
 
         Raises:
             DataError: no pairs.
         """
-        return cls(as_pairs(pairs))
+        found = as_pairs(pairs)
+        field = load_layer(found.field, len(found))
+        model = cls(dataclasses.replace(config, count=len(found), dtype=dtype_name(field)))
+        model.field.copy_(field)
+        return model.eval()
 
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """n fields per condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone."""
-        check_condition(condition, self.pairs)
+        check_layer(condition, self.config.condition_shape, "condition")
         streams = Streams.of(generator, len(condition))
         uniform = torch.special.ndtr(streams.normal(n, 1)[..., 0].double())
-        rows = (uniform * len(self.pairs)).long().clamp_(max=len(self.pairs) - 1)
-        return self.pairs.field(rows.flatten()).unflatten(0, rows.shape)
+        rows = (uniform * len(self.field)).long().clamp_(max=len(self.field) - 1)
+        return self.field[rows].float()
+
+
+def dtype_name(tensor: Tensor) -> Dtype:
+    """Name of the dtype in which ``load_layer`` gave a layer."""
+    return "float16" if tensor.dtype == torch.float16 else "float32"

@@ -94,7 +94,7 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         if condition_total > condition_lead
         else (condition_total,)
     )
-    unet = condition[1:] == field[1:] and field[1] % 8 == 0 and field[2] % 8 == 0
+    unet = unet_fits(condition, field)
     return CDVAEConfig(
         condition,
         field,
@@ -113,6 +113,11 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         condition_code="mean",
         warmup=False,
     )
+
+
+def unet_fits(condition: Shape, field: Shape) -> bool:
+    """Whether a U-Net, which halves its maps three times, can go from this condition to this field."""
+    return condition[1:] == field[1:] and field[1] % 8 == 0 and field[2] % 8 == 0
 
 
 def _regression(condition: Shape, channels: int) -> RegressionConfig:
