@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from coembed.editing.draw import Plan
     from coembed.editing.steering.controls import Controls
     from coembed.imaging.io.photo import Photo
-    from coembed.models.cdvae.model import CDVAE
+    from coembed.models.base import Sampler
     from coembed.tasks import Task
 
 _SUFFIXES = {"jpg": ".jpg", "png": ".png"}
@@ -70,7 +70,8 @@ class BatchConfig(EditOptions):
 
     def pictures(self) -> list[Path]:
         """The pictures besides the photos that are read."""
-        return [Path(path) for path in (self.like, self.hint, self.mask, self.keep) if path is not None]
+        asked = (self.like, self.hint, self.mask, self.keep)
+        return [Path(path) for path in asked if isinstance(path, (str, Path))]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +162,7 @@ def run_batch(config: BatchConfig) -> Result:
 
 
 def stems(photos: Sequence[Path], folder: Path, n: int, inputs: Sequence[Path] = ()) -> list[str]:
-    """One name a photo for its results: the photo's own stem, with _2, _3 ... where two would collide.
+    """One name per photo for its results: the photo's own stem, with _2, _3 ... where two would collide.
 
     Names that differ in case only collide as well, and so does a name whose results would overwrite an input:
     a photo, or another of ``inputs``.
@@ -186,7 +187,7 @@ def _do_photo(
     path: Path,
     stem: str,
     folder: Path,
-    model: CDVAE,
+    model: Sampler,
     task: Task,
     config: BatchConfig,
     controls: Controls | None,

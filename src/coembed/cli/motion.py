@@ -26,7 +26,7 @@ from coembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from coembed.cli.output.motion_page import Subject
-    from coembed.models.cdvae.model import CDVAE
+    from coembed.models.base import Sampler
     from coembed.tasks import Task
 
 _OWN_STEMS = {"sheet", "wheel"}
@@ -130,7 +130,7 @@ def run_motion(config: MotionConfig) -> MotionResult:
     return MotionResult(folder, tuple(subjects), tuple(failures))
 
 
-def _do_frame(path: Path, name: str, folder: Path, model: CDVAE, task: Task, config: MotionConfig) -> Subject:
+def _do_frame(path: Path, name: str, folder: Path, model: Sampler, task: Task, config: MotionConfig) -> Subject:
     from coembed.cli.output.gallery import PREVIEWS, write_preview
     from coembed.cli.output.motion_page import Shown, Subject
     from coembed.cli.output.motion_pictures import (
@@ -211,7 +211,7 @@ def _facts(config: MotionConfig) -> dict[str, object]:
 
 
 def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[str]:
-    """One name a frame for its results: its own stem, with _2, _3 ... where files would collide.
+    """One name per frame for its results: its own stem, with _2, _3 ... where files would collide.
 
     They would with those of another frame (names that differ in case only included) or with an input.
 

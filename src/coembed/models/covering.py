@@ -24,20 +24,20 @@ from coembed.errors import ModelError
 from coembed.models.base import Sampler
 from coembed.numerics.random import Streams
 
-_DRAWS = 20  # for every field that is to cover
-_LEAST_DRAWS = 200
-_ROUNDS = 10  # of Lloyd's
+DRAWS_PER_FIELD = 20
+MIN_DRAWS = 200
+MAX_ROUNDS = 10  # of Lloyd's
 
 
 class Covering:
-    """A sampler of n fields a condition that cover what another sampler draws.
+    """A sampler of n fields per condition that cover what another sampler draws.
 
     Which fields cover depends on how many there are: the first of many are not those of few. Field k of a
     condition depends on (seed, condition, n, draws).
 
     Args:
         sampler: what draws.
-        draws: of the sampler, a condition; by default 20 for every field asked for, 200 at least.
+        draws: of the sampler, per condition; by default 20 for every field asked for, 200 at least.
 
     >>> from coembed.models.registry import fit_closed_form
     >>> random = fit_closed_form("random", (torch.rand(50, 1, 8, 8), torch.rand(50, 1, 8, 8)))
@@ -60,21 +60,21 @@ class Covering:
         Raises:
             ModelError: n below 1, or fewer draws than n.
         """
-        draws = max(_DRAWS * n, _LEAST_DRAWS) if self.draws is None else self.draws
+        draws = max(DRAWS_PER_FIELD * n, MIN_DRAWS) if self.draws is None else self.draws
         if not 1 <= n <= draws:
             raise ModelError(f"n: got {n}, expected 1 to {draws}, the number of draws")
         streams, covers = Streams.of(generator, len(condition)), []
         for row, stream in enumerate(streams.ids):
             own = Streams(streams.seed, [stream])
-            drawn = self.sampler.sample(condition[row : row + 1], draws, generator=own)[:, 0]
-            covers.append(cover(drawn.flatten(1), n).view(n, *drawn.shape[1:]))
+            samples = self.sampler.sample(condition[row : row + 1], draws, generator=own)[:, 0]
+            covers.append(cover(samples.flatten(1), n).view(n, *samples.shape[1:]))
         return torch.stack(covers, 1) if covers else self.sampler.sample(condition, n, generator=streams)
 
 
-def cover(drawn: Tensor, n: int) -> Tensor:
+def cover(samples: Tensor, n: int) -> Tensor:
     """n rows (n, size) that cover draws (draws, size): least mean squared distance to the nearest."""
-    mean = drawn.mean(0)
-    apart = (drawn - mean).double()
+    mean = samples.mean(0)
+    apart = (samples - mean).double()
     draws, size = apart.shape  # principal components by the smaller of the two matrices of products
     variance, vectors = torch.linalg.eigh((apart.T @ apart if size <= draws else apart @ apart.T) / draws)
     variance, vectors = variance.flip(0).clamp(min=0), vectors.flip(1)
@@ -84,13 +84,13 @@ def cover(drawn: Tensor, n: int) -> Tensor:
     vectors = vectors[:, :kept]
     basis = vectors if size <= draws else apart.T @ (vectors / (draws * variance[:kept]).sqrt())
     codes = apart @ basis
-    lloyd = KMeans(n, init=codes[:n].cpu().numpy(), n_init=1, max_iter=_ROUNDS)  # type: ignore[arg-type]
+    lloyd = KMeans(n, init=codes[:n].cpu().numpy(), n_init=1, max_iter=MAX_ROUNDS)  # type: ignore[arg-type]
     found = lloyd.fit(codes.cpu().numpy())
     return mean + (torch.from_numpy(found.cluster_centers_).to(basis) @ basis.T).to(mean)
 
 
 def worth_telling(variance: Tensor, n: int) -> int:
-    r"""How many components n fields can tell apart (reverse water-filling): :math:`\lambda_i > \theta`.
+    r"""Count the components that n fields can tell apart (reverse water-filling): :math:`\lambda_i > \theta`.
 
     Args:
         variance: (components,), largest first, not negative.

@@ -36,7 +36,7 @@ class Observation:
     noise: Tensor
     maps: list[Tensor]
 
-    def spread(self, variances: list[Tensor], start: int = 0) -> Spread:
+    def covariance(self, variances: list[Tensor], start: int = 0) -> CovarianceFactor:
         """The observation's covariance, diag(noise) + sum of A diag(variance) A^T over the layers from
         ``start`` on.
 
@@ -44,7 +44,7 @@ class Observation:
             variances: (rows, size) a layer.
             start: the first layer that is not known.
         """
-        return Spread(self.noise, torch.cat(self.maps[start:], 1), torch.cat(variances, -1))
+        return CovarianceFactor.of(self.noise, torch.cat(self.maps[start:], 1), torch.cat(variances, -1))
 
     def decoded(self, codes: list[Tensor]) -> Tensor:
         """A z summed over the layers, (rows, m), of codes (rows, size) each."""
@@ -54,34 +54,41 @@ class Observation:
         return total
 
 
-class Spread:
+@dataclass(frozen=True)
+class CovarianceFactor:
     r"""S = diag(r) + B diag(v) B^T for rows of variances v, factored once.
 
     Where fewer codes than values are involved, by Woodbury: S^-1 = r^-1 - r^-1 B (v^-1 + B^T r^-1 B)^-1 B^T
     r^-1, written with sqrt(v) B^T r^-1 B sqrt(v) + I, which needs no reciprocal of a variance that may be 0.
 
-    Args:
+    Attributes:
         noise: r, (m,), positive.
-        map_: B, (m, size).
-        variance: v, (rows, size).
+        map: B, (m, size).
+        root: sqrt(v), (rows, size) float64.
+        factor: Cholesky factor of each row's smaller matrix.
     """
 
-    def __init__(self, noise: Tensor, map_: Tensor, variance: Tensor):
-        self.noise, self.map, self.root = noise, map_, variance.double().sqrt()
-        m, size = map_.shape
-        self.narrow = 2 * size < 3 * m  # forming the wide matrix is the dearer of the two
-        if self.narrow:
+    noise: Tensor
+    map: Tensor
+    root: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, noise: Tensor, map_: Tensor, variance: Tensor) -> CovarianceFactor:
+        """Factor S of variances (rows, size)."""
+        root = variance.double().sqrt()
+        if _is_narrow(map_):
             inner = map_.T @ (map_ / noise[:, None])
-            inner = self.root[:, :, None] * inner * self.root[:, None]
-            matrix = inner + torch.eye(size, dtype=inner.dtype, device=inner.device)
+            inner = root[:, :, None] * inner * root[:, None]
+            matrix = inner + torch.eye(map_.shape[1], dtype=inner.dtype, device=inner.device)
         else:
-            scaled = map_ * self.root[:, None]
+            scaled = map_ * root[:, None]
             matrix = scaled @ scaled.mT + torch.diag(noise)
-        self.factor = torch.linalg.cholesky(matrix)
+        return cls(noise, map_, root, torch.linalg.cholesky(matrix))
 
     def solve(self, right: Tensor) -> Tensor:
         """S^-1 right, of (rows, m)."""
-        if not self.narrow:
+        if not _is_narrow(self.map):
             return torch.cholesky_solve(right[..., None], self.factor)[..., 0]
         scaled = right / self.noise
         inner = torch.cholesky_solve((self.root * (scaled @ self.map))[..., None], self.factor)[..., 0]
@@ -90,13 +97,16 @@ class Spread:
     def log_prob(self, right: Tensor) -> Tensor:
         """log N(right; 0, S), (rows,)."""
         log_det = 2 * self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        if self.narrow:
+        if _is_narrow(self.map):
             log_det = log_det + self.noise.log().sum()
         return -0.5 * (right.shape[-1] * LOG_2PI + log_det + (right * self.solve(right)).sum(-1))
 
-    def rows(self, index: Tensor) -> Spread:
+    def rows(self, index: Tensor) -> CovarianceFactor:
         """The factors of other rows, chosen and repeated by ``index``."""
-        found = object.__new__(Spread)
-        found.noise, found.map, found.narrow = self.noise, self.map, self.narrow
-        found.root, found.factor = self.root[index], self.factor[index]
-        return found
+        return CovarianceFactor(self.noise, self.map, self.root[index], self.factor[index])
+
+
+def _is_narrow(map_: Tensor) -> bool:
+    """True where Woodbury pays: forming the wide matrix is the dearer of the two."""
+    m, size = map_.shape
+    return 2 * size < 3 * m

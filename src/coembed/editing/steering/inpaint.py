@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -31,6 +32,14 @@ from coembed.numerics.random import Streams
 
 COVERED_THRESHOLD = 0.5  # of a cell; where less is covered, the cell is free
 _UNSEEN = 0.5  # standard deviations that the part of a cell that is not covered may differ by
+
+
+class _Sampling(TypedDict):
+    """Options that samples with and without a hint have in common."""
+
+    generator: Streams | torch.Generator | int
+    temperature: float | list[float]
+    n_active_dims: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +105,7 @@ def sample_hint(
     temperature: float | list[float] = 1.0,
     n_active_dims: int | None = None,
 ) -> Tensor:
-    """Draw n fields a condition that agree with a hint, and go on from it as the model has learned.
+    """Draw n fields per condition that agree with a hint, and go on from it as the model has learned.
 
     Sample k is sample k of ``CDVAE.sample`` from the same seed, moved; where a mask covers nothing it is that
     sample, bit for bit.
@@ -122,18 +131,21 @@ def sample_hint(
         if tuple(hint.field.shape) != wanted:
             raise DataError(f"the hint's field has shape {tuple(hint.field.shape)}, expected {wanted}")
         if not bool(hint.covered.any()):
-            return _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims)
+            sampling = _Sampling(generator=generator, temperature=temperature, n_active_dims=n_active_dims)
+            if target is None:
+                return model.sample(condition, n, **sampling)
+            return sample_near(model, condition, n, target, closeness, dims=dims, **sampling)
         latent_target = None if target is None else pull_of(model, target, closeness, dims, len(enc))
         latent_target = None if closeness == 0 else latent_target
         temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
-        held, parts = _Held(model, enc, hint, latent_target, temperatures), []
+        held, parts = _Conditioned(model, enc, hint, latent_target, temperatures), []
         for count in enc.chunks(n):
             noise = model.noise(streams, count, n_active_dims)
             parts.append(held.draw(noise).view(count, *wanted))
         return torch.cat(parts)
 
 
-class _Held:
+class _Conditioned:
     """Draws of a batch of conditions that agree with a hint."""
 
     def __init__(
@@ -159,7 +171,7 @@ class _Held:
             ]
 
     def draw(self, noise: Tensor) -> Tensor:
-        """Fields (rows, c, h, w), natural units, a row a row of noise."""
+        """Fields (rows, c, h, w), natural units, one per row of noise."""
         model, enc = self.model, self.enc
         index = enc.index(len(noise) // len(enc))
         errors = torch.stack([_errors(row, model.config.field_size) for row in noise])
@@ -207,22 +219,3 @@ def _errors(noise: Tensor, size: int) -> Tensor:
     digest = hashlib.blake2b(noise.cpu().numpy().tobytes(), digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     return torch.randn(size, generator=generator).to(noise.device)
-
-
-def _without(model, condition, n, target, closeness, dims, generator, temperature, n_active_dims) -> Tensor:
-    """Nothing is held: plain samples, or those near the target."""
-    if target is None:
-        return model.sample(
-            condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
-        )
-    return sample_near(
-        model,
-        condition,
-        n,
-        target,
-        closeness,
-        generator=generator,
-        dims=dims,
-        temperature=temperature,
-        n_active_dims=n_active_dims,
-    )

@@ -9,6 +9,8 @@ the other. Lower layers are evaluated anew at every step, so fine structure foll
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -55,11 +57,11 @@ def interpolate(
     with eval_mode(latent_model(model)):
         enc = model.encode(condition)
         temperatures, streams = model.temperatures(temperature), Streams.of(generator, len(enc))
-        wanted: dict[int, Tensor] = {}
+        wanted: dict[int, _Draw] = {}
         for draw in range(max(first, second) + 1):
             row = model.noise(streams, 1, n_active_dims)
             if draw in (first, second):
-                wanted[draw] = row
+                wanted[draw] = _Draw.of(model, row)
         fields = [
             _between(model, enc, wanted[first], wanted[second], step / (steps - 1), temperatures)
             for step in range(steps)
@@ -89,35 +91,64 @@ def turn(a: Tensor, b: Tensor, t: float) -> Tensor:
     return torch.where(sine > 1e-3, arc, torch.lerp(a, b, t))
 
 
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Noise of one draw per condition, by what it is for.
+
+    Attributes:
+        condition: (batch, size) per layer of the condition's latents; one of size 0 where they have no noise.
+        component: (batch,) in [0, 1], picks the component of a mixture.
+        tie: (batch, size) per layer, or one for all where the tie is joint.
+        pixels: (batch, size), 0 where pixels have no noise.
+    """
+
+    condition: tuple[Tensor, ...]
+    component: Tensor
+    tie: tuple[Tensor, ...]
+    pixels: Tensor
+
+    @classmethod
+    def of(cls, model: CDVAE, noise: Tensor) -> _Draw:
+        condition, tie, pixels = model.split_noise(noise)
+        sizes = model.condition_ladder.code_sizes if condition.shape[1] else [0]
+        widths = [tie.shape[1] - 1] if model.tie.is_joint else model.tie.sizes
+        component, tie = torch.special.ndtr(tie[:, 0]), tie[:, 1:].split(widths, -1)
+        return cls(condition.split(sizes, -1), component, tie, pixels)
+
+    def lerp(self, other: _Draw, t: float) -> _Draw:
+        """Turn the noise of every part towards another draw's; the component stays this one's."""
+        condition, tie = (
+            tuple(turn(x, y, t) if x.shape[1] else x for x, y in zip(a, b, strict=True))
+            for a, b in ((self.condition, other.condition), (self.tie, other.tie))
+        )
+        pixels = turn(self.pixels, other.pixels, t) if self.pixels.shape[1] else self.pixels
+        return _Draw(condition, self.component, tie, pixels)
+
+
 def _between(
-    model: CDVAE, enc: EncodedCondition, a: Tensor, b: Tensor, t: float, temperatures: list[float]
+    model: CDVAE, enc: EncodedCondition, first: _Draw, second: _Draw, t: float, temperatures: list[float]
 ) -> Tensor:
-    (ca, ta, pa), (cb, tb, pb) = model.split_noise(a), model.split_noise(b)
-    sizes = model.condition_ladder.code_sizes if ca.shape[1] else []
-    turned = [turn(x, y, t) for x, y in zip(ca.split(sizes, -1), cb.split(sizes, -1), strict=True)]
-    enc = model.with_latents(enc, torch.cat(turned, -1) if turned else ca)
-    found, picks = model.top(enc), (torch.special.ndtr(ta[:, 0]), torch.special.ndtr(tb[:, 0]))
+    """Fields (batch, c, h, w), natural units, a share t of the way from the first draw to the second."""
+    noise = first.lerp(second, t)
+    enc = model.with_latents(enc, torch.cat(noise.condition, -1))
+    found = model.top(enc)
     if isinstance(found, Mixture):
         rows = torch.arange(len(found.mean), device=found.mean.device)
         log_var = found.log_var.expand_as(found.mean)
-        ends = [(found.mean[rows, k], (0.5 * log_var[rows, k]).exp()) for k in map(found.pick, picks)]
+        picks = (found.pick(draw.component) for draw in (first, second))
+        ends = [(found.mean[rows, k], (0.5 * log_var[rows, k]).exp()) for k in picks]
         mean, scale = (torch.lerp(x, y, t) for x, y in zip(*ends, strict=True))
     else:
         mean, scale = (v.flatten(1) for v in (found.mean, (0.5 * found.log_var).exp()))
-    widths = [ta.shape[1] - 1] if model.tie.is_joint else model.tie.sizes
-    noise = [
-        turn(x, y, t) for x, y in zip(ta[:, 1:].split(widths, -1), tb[:, 1:].split(widths, -1), strict=True)
-    ]
-    code = mean + scale * temperatures[0] * noise[0]
+    code = mean + scale * temperatures[0] * noise.tie[0]
     if model.tie.is_joint:
         codes = list(code.split(model.tie.sizes, -1))
     else:
         codes = [code]
-        for i in range(1, len(noise)):
+        for i in range(1, len(noise.tie)):
             codes[-1] = codes[-1].view(-1, *model.tie.shapes[i - 1])
             below = model.conditional(codes, enc)
-            part = noise[i].view(-1, *model.tie.shapes[i])
+            part = noise.tie[i].view(-1, *model.tie.shapes[i])
             codes.append(below.sample(temperatures[i] * part))  # type: ignore[call-arg, arg-type]
     codes = [c.view(-1, *shape) for c, shape in zip(codes, model.tie.shapes, strict=True)]
-    pixels = turn(pa, pb, t) if pa.shape[1] else pa
-    return model.to_natural(model.decode(codes, enc, pixels, temperatures[-1]))
+    return model.to_natural(model.decode(codes, enc, noise.pixels, temperatures[-1]))

@@ -10,7 +10,7 @@ from torch import Tensor
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.distributions import Mixture
-from coembed.numerics.gaussian_conditioning import Observation, Spread
+from coembed.numerics.gaussian_conditioning import CovarianceFactor, Observation
 from coembed.numerics.latent_target import LatentTarget
 
 _ROUNDS = 4  # evaluations of the lower layers at the moved code, where they depend on it
@@ -28,7 +28,7 @@ class Posterior:
 
     Attributes:
         mixture: the prior's components (1, K, dim) with the posterior's weights.
-        spread: covariance of what is held, under every component, K rows.
+        covariance: of what is held, under every component, K rows.
     """
 
     model: CDVAE
@@ -37,7 +37,7 @@ class Posterior:
     covered: Tensor
     observation: Observation
     mixture: Mixture
-    spread: Spread
+    covariance: CovarianceFactor
 
     @classmethod
     def of(
@@ -59,7 +59,7 @@ class Posterior:
             values: (c, h, w), standardised.
             covered: (c, h, w) bool, which of them are held.
             noise: (c, h, w), variance of what is held about the decoder's mean.
-            pull: on the top code besides, for all conditions.
+            latent_target: on the top code besides, for all conditions.
 
         Returns:
             None where nothing is covered.
@@ -79,12 +79,12 @@ class Posterior:
         index, moved = index.repeat(len(mean)), mean
         for _ in range(_rounds(model)):
             lower, variances = _below(model, enc[index], [moved])
-            spread = observation.spread([variance, *variances])
+            factor = observation.covariance([variance, *variances])
             missed = observation.values - observation.decoded([mean, *lower])
-            moved = mean + (variance * (spread.solve(missed) @ observation.maps[0])).to(mean.dtype)
-        logits = torch.log_softmax(found.logits.double(), -1) + spread.log_prob(missed)
+            moved = mean + (variance * (factor.solve(missed) @ observation.maps[0])).to(mean.dtype)
+        logits = torch.log_softmax(found.logits.double(), -1) + factor.log_prob(missed)
         mixture = Mixture(logits, found.mean, found.log_var.expand_as(found.mean))
-        return cls(model, enc, row, covered, observation, mixture, spread)
+        return cls(model, enc, row, covered, observation, mixture, factor)
 
     def draw(self, noise: Tensor, errors: Tensor, temperatures: list[float]) -> list[Tensor]:
         """Codes, coarse to fine, from the noise of a plain draw: that draw, moved.
@@ -104,20 +104,20 @@ class Posterior:
         scaled = [t * part for t, part in zip(temperatures, parts, strict=False)]
         variance = torch.exp(self.mixture.log_var[0, pick])
         top_latent = self.mixture.mean[0, pick] + variance.sqrt() * scaled[0]
-        spread, enc = self.spread.rows(pick), self.enc[torch.full_like(pick, self.row)]
+        factor, enc = self.covariance.rows(pick), self.enc[torch.full_like(pick, self.row)]
         errors = errors.flatten(1)[:, self.covered.flatten()].double() * observed.noise.sqrt()
         wanted = observed.values - errors
         top_code = top_latent
         for _ in range(_rounds(model)):
             lower, _ = _below(model, enc, [top_code], scaled)
             missed = wanted - observed.decoded([top_latent, *lower])
-            top_code = top_latent + (variance * (spread.solve(missed) @ observed.maps[0])).to(top_latent.dtype)
+            top_code = top_latent + (variance * (factor.solve(missed) @ observed.maps[0])).to(top_latent.dtype)
         codes = [top_code]
         while len(codes) < len(observed.maps):
             layer = len(codes)
             lower, variances = _below(model, enc, codes, scaled)
             missed = wanted - observed.decoded([*codes, *lower])
-            left = observed.spread(variances, start=layer)
+            left = observed.covariance(variances, start=layer)
             move = variances[0] * (left.solve(missed) @ observed.maps[layer])
             codes.append(lower[0] + move.to(top_latent.dtype))
         if model.tie.is_joint:
