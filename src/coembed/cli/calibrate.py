@@ -80,6 +80,12 @@ class Calibrated:
     folder: Path
 
 
+def run(config: CalibrateConfig) -> int:
+    """Fit the temperatures; the exit status."""
+    run_calibrate(config)
+    return 0
+
+
 def run_calibrate(config: CalibrateConfig) -> Calibrated:
     """Fit on every second scene, judge on the others, write the model and print both scores.
 

@@ -39,7 +39,7 @@ class Finding:
     text: str
 
 
-def run_doctor(config: DoctorConfig) -> int:
+def run(config: DoctorConfig) -> int:
     """Print the report.
 
     Returns:

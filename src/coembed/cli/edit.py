@@ -126,6 +126,11 @@ class Result:
     failures: tuple[tuple[Path, str], ...]
 
 
+def run(config: BatchConfig) -> int:
+    """Edit the photos; the exit status is 1 if one of them failed."""
+    return 1 if run_batch(config).failures else 0
+
+
 def run_batch(config: BatchConfig) -> Result:
     """Do the photos one by one, then write sheet, page and ``samples.json``.
 

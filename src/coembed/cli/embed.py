@@ -53,6 +53,12 @@ class EmbedConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {low}")
 
 
+def run(config: EmbedConfig) -> int:
+    """Write the map or the table and print where it is; the exit status."""
+    print(run_embed(config))
+    return 0
+
+
 def run_embed(config: EmbedConfig) -> Path:
     """Embed pairs by their features and write the map or the table.
 

@@ -71,6 +71,12 @@ class EvaluateConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
 
 
+def run(config: EvaluateConfig) -> int:
+    """Score the samplers; the exit status."""
+    run_evaluate(config)
+    return 0
+
+
 def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     """Score the model (first) and the simple samplers, print the table and write the JSON file.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from coembed.cli.edit import BatchConfig
+from collections.abc import Sequence
+from importlib import import_module
+from types import FunctionType
+from typing import Any
 
 _HELP = """\
 usage: coembed VERB ...
@@ -37,6 +36,23 @@ Errors are one line; COEMBED_DEBUG=1 shows where they come from.
 """
 
 
+# Verb: its options (a dataclass, or a function of the arguments) and what runs them, in ``coembed.cli``.
+VERBS: dict[str, tuple[str, str]] = {
+    "resaturate": ("edit:ResaturateConfig", "edit:run"),
+    "relight": ("edit:RelightConfig", "edit:run"),
+    "edit": ("edit:EditConfig", "edit:run"),
+    "motion": ("motion:MotionConfig", "motion:run"),
+    "upsample": ("upsample:UpsampleConfig", "upsample:run"),
+    "prepare": ("prepare_options:PrepareConfig", "prepare:run"),
+    "embed": ("embed:EmbedConfig", "embed:run"),
+    "train": ("train:parse_train", "train:run"),
+    "calibrate": ("calibrate:CalibrateConfig", "calibrate:run"),
+    "evaluate": ("evaluate:EvaluateConfig", "evaluate:run"),
+    "reproduce": ("reproduce.options:ReproduceConfig", "reproduce.run:run"),
+    "doctor": ("doctor:DoctorConfig", "doctor:run"),
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
@@ -56,18 +72,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"coembed {coembed.__version__}")
         return 0
     verb, rest = arguments[0], arguments[1:]
-    if verb not in _VERBS:
-        print(f"coembed: unknown verb {verb!r}, expected one of {', '.join(_VERBS)}", file=sys.stderr)
+    if verb not in VERBS:
+        print(f"coembed: unknown verb {verb!r}, expected one of {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    return _guarded(_VERBS[verb], rest)
+    return _guarded(verb, rest)
 
 
-def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
+def _guarded(verb: str, arguments: list[str]) -> int:
     """Run a verb; mistakes of the user end in one line, Ctrl-C in 130."""
     from coembed.errors import CoEmbedError
 
     try:
-        return verb(arguments)
+        return _run(verb, arguments)
     except CoEmbedError as error:
         if os.environ.get("COEMBED_DEBUG") == "1":
             raise
@@ -84,133 +100,20 @@ def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
         return 1
 
 
-def _resaturate(arguments: list[str]) -> int:
-    from coembed.cli.edit import ResaturateConfig
+def _run(verb: str, arguments: list[str]) -> int:
+    """Read the options, then run what they are for: mistakes are told before anything heavy is loaded."""
+    options, run = VERBS[verb]
+    parser = _find(options)
+    if isinstance(parser, FunctionType):
+        config = parser(arguments)
+    else:
+        import tyro
 
-    return _edited("resaturate", ResaturateConfig, arguments)
-
-
-def _relight(arguments: list[str]) -> int:
-    from coembed.cli.edit import RelightConfig
-
-    return _edited("relight", RelightConfig, arguments)
-
-
-def _edit(arguments: list[str]) -> int:
-    from coembed.cli.edit import EditConfig
-
-    return _edited("edit", EditConfig, arguments)
+        config = tyro.cli(parser, prog=f"coembed {verb}", args=arguments)
+    return _find(run)(config)
 
 
-def _edited(verb: str, config: type[BatchConfig], arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.edit import run_batch
-
-    return 1 if run_batch(tyro.cli(config, prog=f"coembed {verb}", args=arguments)).failures else 0
-
-
-def _motion(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.motion import MotionConfig, run_motion
-
-    return 1 if run_motion(tyro.cli(MotionConfig, prog="coembed motion", args=arguments)).failures else 0
-
-
-def _upsample(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.upsample import UpsampleConfig, run_upsample
-
-    run_upsample(tyro.cli(UpsampleConfig, prog="coembed upsample", args=arguments))
-    return 0
-
-
-def _prepare(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.prepare import run_prepare
-    from coembed.cli.prepare_options import PrepareConfig
-
-    print(run_prepare(tyro.cli(PrepareConfig, prog="coembed prepare", args=arguments)).text())
-    return 0
-
-
-def _embed(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.embed import EmbedConfig, run_embed
-
-    print(run_embed(tyro.cli(EmbedConfig, prog="coembed embed", args=arguments)))
-    return 0
-
-
-def _train(arguments: list[str]) -> int:
-    from coembed.cli.train import parse_train
-
-    config = parse_train(arguments)
-    from coembed.training.run import run_train  # imports torch: after the options are known to be good
-
-    run_train(config)
-    return 0
-
-
-def _evaluate(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.evaluate import EvaluateConfig
-
-    config = tyro.cli(EvaluateConfig, prog="coembed evaluate", args=arguments)
-    from coembed.cli.evaluate import run_evaluate  # imports torch: after the options are known to be good
-
-    run_evaluate(config)
-    return 0
-
-
-def _calibrate(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.calibrate import CalibrateConfig
-
-    config = tyro.cli(CalibrateConfig, prog="coembed calibrate", args=arguments)
-    from coembed.cli.calibrate import run_calibrate  # imports torch: after the options are known good
-
-    run_calibrate(config)
-    return 0
-
-
-def _reproduce(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.reproduce.options import ReproduceConfig
-
-    config = tyro.cli(ReproduceConfig, prog="coembed reproduce", args=arguments)
-    from coembed.cli.reproduce.run import run_reproduce  # imports torch: after the options are known to be good
-
-    run_reproduce(config)
-    return 0
-
-
-def _doctor(arguments: list[str]) -> int:
-    import tyro
-
-    from coembed.cli.doctor import DoctorConfig, run_doctor
-
-    return run_doctor(tyro.cli(DoctorConfig, prog="coembed doctor", args=arguments))
-
-
-_VERBS: dict[str, Callable[[list[str]], int]] = {
-    "resaturate": _resaturate,
-    "relight": _relight,
-    "edit": _edit,
-    "motion": _motion,
-    "upsample": _upsample,
-    "prepare": _prepare,
-    "embed": _embed,
-    "train": _train,
-    "calibrate": _calibrate,
-    "evaluate": _evaluate,
-    "reproduce": _reproduce,
-    "doctor": _doctor,
-}
+def _find(place: str) -> Any:
+    """MODULE:NAME in ``coembed.cli``."""
+    module, name = place.split(":")
+    return getattr(import_module(f"coembed.cli.{module}"), name)

@@ -94,6 +94,11 @@ class MotionResult:
     failures: tuple[tuple[Path, str], ...]
 
 
+def run(config: MotionConfig) -> int:
+    """Show the motions of the frames; the exit status is 1 if one of them failed."""
+    return 1 if run_motion(config).failures else 0
+
+
 def run_motion(config: MotionConfig) -> MotionResult:
     """Do the frames one by one, then write sheet, page and ``samples.json``.
 

@@ -50,6 +50,12 @@ class PrepareSummary:
         return "\n".join(lines)
 
 
+def run(config: AnyPrepare) -> int:
+    """Prepare pairs and print their summary; the exit status."""
+    print(run_prepare(config).text())
+    return 0
+
+
 def run_prepare(config: AnyPrepare) -> PrepareSummary:
     """Prepare pairs; progress goes to standard error.
 

@@ -29,3 +29,11 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
         return tyro.cli(TrainConfig, prog="coembed train", args=list(arguments))
     saved = dataclasses.replace(saved_options(known.out), out=known.out)
     return tyro.cli(TrainConfig, prog="coembed train", args=list(arguments), default=saved)
+
+
+def run(config: TrainConfig) -> int:
+    """Train the model; the exit status."""
+    from coembed.training.run import run_train  # imports torch: after the options are known to be good
+
+    run_train(config)
+    return 0

@@ -44,6 +44,12 @@ class UpsampleConfig:
             raise ConfigError(f"overshoot: got {self.overshoot}, expected a finite number of at least 0")
 
 
+def run(config: UpsampleConfig) -> int:
+    """Upsample the field; the exit status."""
+    run_upsample(config)
+    return 0
+
+
 def run_upsample(config: UpsampleConfig) -> Path:
     """Read both files, upsample channel by channel and write the result, whole or not at all.
 

@@ -26,6 +26,12 @@ from coembed.serialization import to_dict, write_bytes, write_json
 PAGE = "index.html"
 
 
+def run(config: ReproduceConfig) -> int:
+    """Make the tables and figures; the exit status."""
+    run_reproduce(config)
+    return 0
+
+
 def run_reproduce(config: ReproduceConfig) -> Path:
     """Train what is missing, evaluate, and write the report.
 
