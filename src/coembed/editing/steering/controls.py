@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.options import SampleOptions, SteeringOptions
-from coembed.editing.steering.example import code_of, sample_near
+from coembed.editing.steering.example import code_of, latent_model, sample_near
 from coembed.editing.steering.inpaint import Hint, sample_hint
 from coembed.editing.steering.interpolate import interpolate
 from coembed.errors import DataError
@@ -21,7 +21,7 @@ from coembed.numerics.random import Streams
 from coembed.tasks.task import Task
 
 if TYPE_CHECKING:
-    from coembed.models.cdvae.model import CDVAE
+    pass
 
 EXAMPLE_DIMS = 8
 """Leading dimensions of the top code that an example pulls: how strong its field is, and how it runs across the
@@ -45,11 +45,11 @@ class Controls:
         DataError: the task fails on the example.
     """
 
-    def __init__(self, options: SteeringOptions, model: CDVAE, task: Task):
-        self.options, self.model, self.task = options, model, task
+    def __init__(self, options: SteeringOptions, model: Sampler, task: Task):
+        self.options, self.model, self.task = options, latent_model(model), task
         self.target = None
         if options.like is not None:
-            self.target = code_of(model, *self._layers(read_photo(options.like)))
+            self.target = code_of(self.model, *self._layers(read_photo(options.like)))
         self.retouched = None if options.hint is None else read_photo(options.hint)
         self.mask = None if options.mask is None else read_photo(options.mask)
         self.keep = None if options.keep is None else read_photo(options.keep)

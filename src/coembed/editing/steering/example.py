@@ -62,7 +62,7 @@ def sample_near(
         condition: (batch, c, h, w), natural units.
         n: samples per condition.
         target: (batch, size) or (1, size), as ``code_of`` gives it.
-        closeness: 0, plain samples, bit for bit, to 1, on the target (see ``Pull``).
+        closeness: 0, plain samples, bit for bit, to 1, on the target (see ``LatentTarget``).
         generator, temperature, n_active_dims: as for ``CDVAE.sample``.
         dims: so many leading dimensions are pulled, at least 1; all of them by default.
 
@@ -73,12 +73,13 @@ def sample_near(
         ConfigError: a closeness outside [0, 1], or no dimensions.
         ModelError: a model without codes, a target that is not of its size, or what ``CDVAE.sample`` refuses.
     """
-    if closeness == 0 and isinstance(model, CDVAE):
+    model = latent_model(model)
+    if closeness == 0:
         pull_of(model, target, closeness, dims, len(condition))
         return model.sample(
             condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
         )
-    with eval_mode(latent_model(model)), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         enc = model.encode(condition)
         latent_target = pull_of(model, target, closeness, dims, len(enc))
         temperatures = model.temperatures(temperature)

@@ -76,12 +76,17 @@ class Posterior:
             found = Mixture(parts[0].new_zeros(1, 1), *parts)
         observation = _observe(model, enc, row, values, covered, noise)
         mean, variance = found.mean[0], torch.exp(found.log_var.expand_as(found.mean)[0])
-        index, moved = index.repeat(len(mean)), mean
-        for _ in range(_rounds(model)):
-            lower, variances = _below(model, enc[index], [moved])
-            factor = observation.covariance([variance, *variances])
+        repeated = enc[index.repeat(len(mean))]
+
+        def errors_at(top: Tensor) -> tuple[CovarianceFactor, Tensor]:
+            lower, variances = _below(model, repeated, [top])
             missed = observation.values - observation.decoded([mean, *lower])
-            moved = mean + (variance * (factor.solve(missed) @ observation.maps[0])).to(mean.dtype)
+            return observation.covariance([variance, *variances]), missed
+
+        factor, missed = errors_at(mean)
+        for _ in range(_rounds(model) - 1):
+            gain = (variance * (factor.solve(missed) @ observation.maps[0])).to(mean.dtype)
+            factor, missed = errors_at(mean + gain)
         logits = torch.log_softmax(found.logits.double(), -1) + factor.log_prob(missed)
         mixture = Mixture(logits, found.mean, found.log_var.expand_as(found.mean))
         return cls(model, enc, row, covered, observation, mixture, factor)
