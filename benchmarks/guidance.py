@@ -76,7 +76,11 @@ def main() -> None:
     parser.add_argument("--world", choices=list(WORLDS), help="a known-truth world in place of pairs")
     parser.add_argument("--counts", type=int, nargs="+", default=[2_000, 10_000, 30_000])
     parser.add_argument(
-        "--kinds", nargs="+", default=["none", "pixels", "labels", "layout", "all"], choices=KINDS
+        "--kinds",
+        dest="features",
+        nargs="+",
+        default=["none", "pixels", "labels", "layout", "all"],
+        choices=KINDS,
     )
     parser.add_argument("--preset", default="paper-mdn4")
     parser.add_argument("--images", type=int, default=100_000, help="pairs seen a run, whatever the count")
@@ -100,7 +104,7 @@ def main() -> None:
     end, longest, data = time.monotonic() + 60 * options.minutes, 0.0, None
     for seed in options.seeds:
         for count in options.counts:
-            for weight, kind in [(w, k) for k in options.kinds for w in options.weights]:
+            for weight, kind in [(w, k) for k in options.features for w in options.weights]:
                 weight = 0.0 if kind == "none" else weight
                 key = f"{options.preset}/{count}/{options.images}/{kind}/{weight:g}/{seed}"
                 if (cache / key / "scores.json").exists():

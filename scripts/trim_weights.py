@@ -28,13 +28,15 @@ def main() -> None:
     parser.add_argument("dest", type=Path)
     parser.add_argument("--codes", type=int, required=True, help="codes of the field to keep, in all")
     parser.add_argument("--rank", type=int, required=True, help="components that the regression keeps")
-    parser.add_argument("--leading", type=int, help="dimensions of the top code that draws vary in")
+    parser.add_argument(
+        "--leading", dest="n_active_dims", type=int, help="dimensions of the top code that draws vary in"
+    )
     parser.add_argument("--temperatures", type=float, nargs="+", help="of the field's codes, top first")
     options = parser.parse_args()
     loaded = load_pretrained(options.run)
     model = trimmed(loaded.model, options.codes, options.rank)
-    if options.leading is not None:
-        model = model.with_sampling(n_active_dims=options.leading)
+    if options.n_active_dims is not None:
+        model = model.with_sampling(n_active_dims=options.n_active_dims)
     if options.temperatures is not None:
         model = model.with_sampling(temperatures=tuple(options.temperatures))
     save_pretrained(model, options.dest, task=loaded.task)

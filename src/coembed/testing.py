@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from coembed.tasks.task import Layer, Task, is_pointwise, settings_of, working_size_of
 
 
-def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
+def check_task(task: Any, photos: Sequence[np.ndarray] | None = None) -> None:
     """Check that a task keeps the contract of ``coembed.tasks.Task``.
 
     Laws: shapes and dtype (float32) of ``split`` and ``compose``; finite values inside each layer's range; a
@@ -63,10 +64,10 @@ def check_task(task: Task, photos: Sequence[np.ndarray] | None = None) -> None:
 
 
 def _check_attributes(task: Task) -> None:
-    longest = working_size_of(task)
+    longest: object = working_size_of(task)
     kept = longest is None or (isinstance(longest, int) and longest >= 1)
     _law(kept, f"task {task.name!r}: working_size is {longest!r}, expected a whole number of pixels or None")
-    settings = settings_of(task)
+    settings: object = settings_of(task)
     try:
         kept = isinstance(settings, dict) and json.loads(json.dumps(settings, allow_nan=False)) == settings
     except (TypeError, ValueError):

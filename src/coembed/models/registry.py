@@ -101,8 +101,8 @@ def class_for(config: Any) -> Any:
         model_class, config_class = classes(kind)
         if type(config) is config_class:
             return model_class
-    kinds = ", ".join(MODEL_CLASSES)
-    raise ModelError(f"{type(config).__name__} is the config of no kind of model; kinds: {kinds}")
+    known = ", ".join(MODEL_CLASSES)
+    raise ModelError(f"{type(config).__name__} is the config of no kind of model; kinds: {known}")
 
 
 def fit_closed_form(preset: str, pairs: Pairs | tuple[Tensor, Tensor], **options: Any) -> Any:

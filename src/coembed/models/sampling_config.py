@@ -50,6 +50,17 @@ class SamplingConfig:
         """The profile in use."""
         return self.profiles[DEFAULT]
 
+    def check_layers(self, layers: int) -> None:
+        """Check the temperatures against a model's layers of field latents.
+
+        Raises:
+            ConfigError: a profile with temperatures of another number.
+        """
+        for name, profile in self.profiles.items():
+            if len(profile.temperatures) not in (0, layers):
+                found = len(profile.temperatures)
+                raise ConfigError(f"{name}: got {found} temperatures, expected one per layer: {layers}")
+
     def with_profile(self, name: str, **changes: Any) -> SamplingConfig:
         """The same with changes to a profile, which begins as a plain one if it is new."""
         profile = dataclasses.replace(self.profiles.get(name, SamplingProfile()), **changes)

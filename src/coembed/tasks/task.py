@@ -166,15 +166,17 @@ def _import(module: str, name: str):
 
 def _checked(task: object, where: str) -> Task:
     if not isinstance(task, Task):
-        missing = [m for m in ("name", "condition", "field", "split", "compose") if not hasattr(task, m)]
+        wanted = ("name", "condition", "field", "split", "compose")
+        missing = [name for name in wanted if getattr(task, name, None) is None]
         raise ConfigError(f"task {where!r} lacks {', '.join(missing)}; see coembed.tasks.Task")
+    said: Any = task  # a user's own class may say anything
     for part in ("condition", "field"):
-        if not isinstance(getattr(task, part), Layer):
+        if not isinstance(getattr(said, part), Layer):
             raise ConfigError(
-                f"task {where!r}: {part} is {getattr(task, part)!r}, expected a coembed.tasks.Layer"
+                f"task {where!r}: {part} is {getattr(said, part)!r}, expected a coembed.tasks.Layer"
             )
-    if not isinstance(task.name, str) or not task.name or ":" in task.name:
-        raise ConfigError(f"task {where!r}: name is {task.name!r}, expected a word without ':'")
+    if not isinstance(said.name, str) or not said.name or ":" in said.name:
+        raise ConfigError(f"task {where!r}: name is {said.name!r}, expected a word without ':'")
     return task
 
 

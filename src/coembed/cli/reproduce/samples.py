@@ -22,6 +22,7 @@ from coembed.cli.reproduce.pictures import (
 from coembed.cli.reproduce.plots import picture_grid
 from coembed.data.pairs import evenly_spaced
 from coembed.editing.selection import representatives
+from coembed.models.base import Reconstructor
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
 
@@ -78,8 +79,9 @@ class Gallery:
         if photo is None:
             return [self._field(i, field) for field in fields]
         own, layer = self.truth[i : i + 1], self.corpus.val.index.field
-        if hasattr(one.model(), "reconstruct"):
-            own = one.model().reconstruct(self.condition[i : i + 1], own).clamp(layer.low, layer.high)
+        model = one.model()
+        if isinstance(model, Reconstructor):
+            own = model.reconstruct(self.condition[i : i + 1], own).clamp(layer.low, layer.high)
         return edited(photo, self.corpus.task, fields, own[0].numpy(), SIDE)
 
     def draw(self, one: Found, n: int, photos: int | None = None) -> np.ndarray:

@@ -162,10 +162,10 @@ class CVAE(Trainable):
                 z = Gaussian(prior.mean[index], prior.log_var[index]).sample(noise[:, :code])  # type: ignore[union-attr]
                 fields = []
                 for places in torch.arange(len(z)).split(max(1, _CHUNK_VALUES // math.prod(shape))):
-                    drawn = self._pixels(features, z[places], index[places])
-                    field = drawn.mean
+                    pixel = self._pixels(features, z[places], index[places])
+                    field = pixel.mean
                     if pixels:
-                        field = drawn.sample(noise[places, code:].view_as(field))
+                        field = pixel.sample(noise[places, code:].view_as(field))
                     fields.append(self.field_scaling.natural(field))
                 parts.append(torch.cat(fields).view(count, batch, *shape))
             fields = torch.cat(parts) if parts else condition.new_zeros(n, batch, *shape)

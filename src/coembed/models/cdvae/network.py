@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from coembed.errors import ConfigError, ModelError
+from coembed.errors import ModelError
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
 from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState, noise_source
@@ -62,12 +62,7 @@ class CoEmbedding(Scaled):
 
     @sampling.setter
     def sampling(self, sampling: SamplingConfig) -> None:
-        layers = len(self.config.field.codes)
-        for name, profile in sampling.profiles.items():
-            if len(profile.temperatures) not in (0, layers):
-                raise ConfigError(
-                    f"{name}: got {len(profile.temperatures)} temperatures, expected one per layer: {layers}"
-                )
+        sampling.check_layers(len(self.config.field.codes))
         self._sampling = sampling
 
     def with_sampling(self, profile: str = DEFAULT, **changes: Any) -> Self:
