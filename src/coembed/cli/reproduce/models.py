@@ -21,8 +21,8 @@ from coembed.models.baselines.presets import BASELINES
 from coembed.models.baselines.stored_nearest import NearestModel
 from coembed.models.pretrained import CONFIG_FILE, class_for, from_pretrained
 from coembed.training.config import TrainConfig
-from coembed.training.record import read_record
 from coembed.training.run import run_train
+from coembed.training.run_dir import read_record
 
 
 @dataclass(frozen=True)
