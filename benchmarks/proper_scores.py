@@ -108,7 +108,7 @@ def tune(
     noise, flips = named_generator(1, "noise"), named_generator(1, "flips")
     begun, step, parts = time.process_time(), 0, {}
     while (progress := (time.process_time() - begun) / options.seconds) < 1:
-        condition, field, _ = batches.draw(batches.rows(step), flips)
+        condition, field, _ = batches.get(batches.indices(step), flips)
         outcome = train_step(
             model,
             optimizer,
@@ -122,7 +122,7 @@ def tune(
         )
         step += 1
         ema.update(model, options.batch, 4 * step * options.batch)
-        for key in ("total", "score") if outcome.bad is None else ():
+        for key in ("total", "score") if outcome.non_finite is None else ():
             if key in outcome.parts:
                 old = parts.get(key, outcome.parts[key])
                 parts[key] = 0.95 * old + 0.05 * outcome.parts[key]

@@ -59,7 +59,7 @@ Timed = tuple[nn.Module, int, Callable[[int], Tensor]]
 def _preset(name: str, shape: tuple[int, int, int], condition: Tensor, field: Tensor) -> Timed:
     model, generator = CDVAE(preset(name, shape, _FIELD)), torch.Generator().manual_seed(0)
     model.initialise(condition, field)
-    batch = TrainConfig("pairs", "run", preset=name).batch_size
+    batch = TrainConfig("pairs", "run", preset=name).resolve().batch_size
     return model, batch, lambda n: model.loss(condition[:n], field[:n], generator=generator)["total"]
 
 

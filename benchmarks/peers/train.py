@@ -25,10 +25,9 @@ from coembed.serialization import read_json, write_bytes, write_json
 from coembed.training.batches import Batches
 from coembed.training.config import TrainConfig
 from coembed.training.ema import Ema
-from coembed.training.interrupt import Interrupt
+from coembed.training.machine import Interrupt, autocast, denormals_flushed
 from coembed.training.schedule import learning_rate
-from coembed.training.step import autocast, make_optimizer
-from coembed.training.trainer import denormals_flushed
+from coembed.training.step import make_optimizer
 from peers.peer import Peer
 
 WEIGHTS, RECORD, CHECKPOINT = "model.safetensors", "peer.json", "checkpoint.safetensors"
@@ -197,7 +196,7 @@ def _step(
     flips: bool,
 ) -> list[float]:
     """One step of training; its loss, or nothing if it was skipped."""
-    condition, field = batches.get(batches.rows(course.step), generators["flips"] if flips else None)
+    condition, field, _ = batches.get(batches.indices(course.step), generators["flips"] if flips else None)
     condition, field = peer.standard(condition, "condition"), peer.standard(field, "field")
     with autocast(config, torch.device("cpu")):
         losses = peer.loss(condition, field, generator=generators["noise"], fraction=fraction).float()

@@ -20,7 +20,7 @@ from coembed.numerics.random import Streams
 from coembed.training import checkpoint
 from coembed.training.checkpoint import write_tensors
 from coembed.training.config import TrainConfig
-from coembed.training.trainer import fit
+from coembed.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def save(model, folder: Path) -> None:
 
 
 def train(config: TrainConfig, model: nn.Module | None = None) -> Path:
-    return fit(model or toy(), ToyPairs(100), ToyPairs(40, seed=1), config, save=save)  # type: ignore[arg-type]
+    return Trainer(model or toy(), ToyPairs(100), ToyPairs(40, seed=1), config, save=save).train()  # type: ignore[arg-type]
 
 
 def child(

@@ -9,8 +9,7 @@ from coembed.data.similarity.embedding import Targets
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
 from coembed.training.config import GuidanceConfig
-from coembed.training.contrast import contrast
-from coembed.training.guidance import Guide
+from coembed.training.guidance import Guide, contrast
 
 
 def points(count=24, size=4, seed=0):

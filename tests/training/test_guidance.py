@@ -130,7 +130,7 @@ def test_targets_of_other_pairs_are_refused(pairs, tmp_path):
     store = open_pairs(pairs, "train")
     config = GuidanceConfig(weight=1.0, components=4, pixels=0.0)
     guide = store_guide(store, np.arange(100), config, flips=False)
-    guide.keep(tmp_path)
+    guide.save(tmp_path)
     assert len(Guide.load(tmp_path, config, 100)) == 100
     with pytest.raises(TrainingError, match=r"expected targets of 192 training pairs"):
         Guide.load(tmp_path, config, 192)

@@ -14,7 +14,7 @@ import toy
 from coembed.errors import TrainingError
 from coembed.training import checkpoint
 from coembed.training.config import TrainConfig
-from coembed.training.record import saved_options
+from coembed.training.run_dir import saved_options
 
 TIMES = ("seconds", "images_per_second", "memory_mb")
 
@@ -125,7 +125,7 @@ def test_a_run_is_never_overwritten_and_never_resumed_as_another(whole, tmp_path
     with pytest.raises(TrainingError, match=r"pairs was .* and is now"):
         other = toy.ToyPairs(100, seed=7)
         config = toy.options(whole, resume=True)
-        toy.fit(toy.toy(), other, other, config, save=toy.save)
+        toy.Trainer(toy.toy(), other, other, config, save=toy.save).train()
     assert saved_options(whole) == toy.options(whole)
 
 

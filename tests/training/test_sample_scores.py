@@ -68,13 +68,13 @@ def test_a_score_alone_finds_the_spread_of_the_truth():
     optimizer, options = make_optimizer(model, config), ScoreConfig(1.0, likelihood=0.0, share=0.5)
     for _ in range(150):
         field = 0.7 * torch.randn(64, 1, 4, 4, generator=g)
-        outcome = train_step(
+        result = train_step(
             model, optimizer, field, field, config, generator=g, warmup=1.0, learning_rate=2e-2, scores=options
         )
     assert model.width.item() == pytest.approx(0.7, abs=0.05)
     # The logged part is the mean over the pairs that were scored, whatever share of the batch they are.
-    assert outcome.parts["score"] == pytest.approx(outcome.parts["total"] / 32, rel=1e-4)
-    assert 0.5 < outcome.parts["score"] < 0.9
+    assert result.parts["score"] == pytest.approx(result.parts["total"] / 32, rel=1e-4)
+    assert 0.5 < result.parts["score"] < 0.9
 
 
 def test_scores_begin_when_they_are_due_and_a_stopped_run_repeats(tmp_path, monkeypatch):

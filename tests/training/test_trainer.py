@@ -13,10 +13,9 @@ from PIL import Image
 from coembed.data.pairs import evenly_spaced, load_all
 from coembed.errors import ConfigError, TrainingError
 from coembed.numerics.random import epoch_order
-from coembed.training.alarms import alarms
 from coembed.training.batches import Batches
 from coembed.training.ema import Ema
-from coembed.training.log import Log
+from coembed.training.log import MetricsLogger, diagnose
 from coembed.training.schedule import Budget
 from coembed.training.step import make_optimizer, train_step
 
@@ -85,7 +84,8 @@ def test_non_finite_losses_are_skipped_counted_and_named(tmp_path):
     model = Broken(toy.ToyConfig())
     model.limit = float(pairs.condition(slice(None))[:, 0, 0, 0].sort().values[-2])
     worst = int(pairs.condition(slice(None))[:, 0, 0, 0].argmax())
-    toy.fit(model, pairs, pairs, toy.options(tmp_path / "run", max_skipped=50, flips=False), save=toy.save)
+    options = toy.options(tmp_path / "run", max_skipped=50, flips=False)
+    toy.Trainer(model, pairs, pairs, options, save=toy.save).train()
     skipped = [line for line in lines(tmp_path / "run") if line.get("event") == "skipped"]
     assert skipped
     assert all(line["pairs"] == [worst] and line["terms"] == ["total", "distortion"] for line in skipped)
@@ -106,7 +106,7 @@ def test_a_non_finite_gradient_changes_nothing():
     model, config = Explodes(toy.ToyConfig()), toy.options("run")
     before = [p.clone() for p in model.parameters()]
     optimizer, pairs = make_optimizer(model, config), toy.ToyPairs(8)
-    outcome = train_step(
+    result = train_step(
         model,
         optimizer,
         pairs.condition(slice(None)),
@@ -116,8 +116,8 @@ def test_a_non_finite_gradient_changes_nothing():
         warmup=1.0,
         learning_rate=1.0,
     )
-    assert outcome.bad is not None
-    assert outcome.bad.terms == ("gradient of log_sigma",)
+    assert result.non_finite is not None
+    assert result.non_finite.terms == ("gradient of log_sigma",)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not optimizer.state
 
@@ -133,17 +133,17 @@ def test_bf16_is_close_to_float32(tmp_path):
 
 def test_an_epoch_shows_every_pair_once_in_an_order_of_seed_and_epoch_alone():
     batches = Batches(toy.ToyPairs(48), 16, 3, torch.device("cpu"))
-    second = torch.cat([batches.rows(step) for step in (3, 4, 5)])
+    second = torch.cat([batches.indices(step) for step in (3, 4, 5)])
     assert second.sort().values.tolist() == list(range(48))
     assert torch.equal(second, epoch_order(3, 1, 48))
-    assert torch.equal(batches.rows(1), epoch_order(3, 0, 48)[16:32])  # going back gives the same rows again
+    assert torch.equal(batches.indices(1), epoch_order(3, 0, 48)[16:32])  # going back gives the same rows again
     assert not torch.equal(epoch_order(3, 0, 48), epoch_order(4, 0, 48))
 
 
 def test_flips_mirror_condition_and_field_together():
     batches = Batches(toy.ToyPairs(200), 200, 0, torch.device("cpu"))
     rows = torch.arange(200)
-    plain, mirrored = batches.get(rows, None), batches.get(rows, torch.Generator().manual_seed(0))
+    plain, mirrored = (batches.get(rows, g)[:2] for g in (None, torch.Generator().manual_seed(0)))
     kinds = []
     for row in range(200):
         same = [torch.equal(a[row], b[row]) for a, b in zip(plain, mirrored, strict=True)]
@@ -160,7 +160,7 @@ def test_flips_turn_the_horizontal_part_of_a_displacement():
 
     batches = Batches(Moving(50), 50, 0, torch.device("cpu"), vectors=(False, True))
     rows = torch.arange(50)
-    plain, mirrored = batches.get(rows, None), batches.get(rows, torch.Generator().manual_seed(0))
+    plain, mirrored = (batches.get(rows, g)[:2] for g in (None, torch.Generator().manual_seed(0)))
     turned = 0
     for row in range(50):
         (c, f), (mirrored_c, mirrored_f) = (tuple(layer[row] for layer in pair) for pair in (plain, mirrored))
@@ -224,9 +224,9 @@ def test_minutes_may_be_of_cpu_time(tmp_path, monkeypatch):
 
 
 def test_the_batch_suits_the_preset_unless_it_is_given():
-    assert toy.options("run", preset="default", batch_size=0).batch_size == 64
-    assert toy.options("run", preset="paper-gauss", batch_size=0).batch_size == 256
-    assert toy.options("run", preset="default", batch_size=7).batch_size == 7
+    assert toy.options("run", preset="default", batch_size=0).resolve().batch_size == 64
+    assert toy.options("run", preset="paper-gauss", batch_size=0).resolve().batch_size == 256
+    assert toy.options("run", preset="default", batch_size=7).resolve().batch_size == 7
 
 
 def test_dry_run_counts_and_measures_and_writes_nothing(tmp_path, capsys):
@@ -250,7 +250,7 @@ def test_dry_run_counts_and_measures_and_writes_nothing(tmp_path, capsys):
     ],
 )
 def test_alarms(diagnostics, words):
-    found = list(alarms(diagnostics).values())
+    found = list(diagnose(diagnostics).values())
     assert len(found) == len(words)
     assert all(text.startswith(word) for text, word in zip(found, words, strict=True))
 
@@ -269,7 +269,7 @@ def test_an_alarm_is_logged_once(tmp_path):
 def test_log_cuts_what_a_resumed_run_will_write_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2, "event": "alarm"}\n{"step": 2}\n{"step": 3}\n{"step"')
-    with Log(path, keep_until=2) as log:
+    with MetricsLogger(path, keep_until=2) as log:
         log.write({"step": 3, "new": True})
     assert (
         path.read_text()

@@ -120,7 +120,7 @@ def _torch() -> list[Finding]:
 def _bfloat16() -> Finding:
     import torch
 
-    from coembed.training.precision import bfloat16_gain
+    from coembed.training.machine import bfloat16_gain
 
     gain = bfloat16_gain(torch.device("cpu"))
     if gain >= 1:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import tyro
 
 from coembed.training.config import TrainConfig
-from coembed.training.record import saved_options
+from coembed.training.run_dir import saved_options
 
 
 def parse_train(arguments: Sequence[str]) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""Which pairs each step sees: a function of (seed, step) alone."""
+"""Batches of pairs: those of a step are a function of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from coembed.data.pairs import Pairs, load_all
 from coembed.errors import DataError
 from coembed.numerics.random import epoch_order
 
-HELD_BYTES = 2 << 30  # pairs up to this size are held in memory, larger ones are read row by row
+MAX_HELD_BYTES = 2 << 30  # pairs up to this size are held in memory, larger ones are read row by row
 
 
 class Batches:
-    """Every pair once an epoch, in an order that depends on (seed, epoch) alone.
+    """Every pair once per epoch, in an order that depends on (seed, epoch) alone.
 
     The pairs that do not fill a last batch are left out; another order leaves out others in the next epoch.
 
@@ -39,30 +39,33 @@ class Batches:
         if len(pairs) == 0:
             raise DataError("training pairs: got 0, expected at least 1")
         values = (pairs.condition([0]).numel() + pairs.field([0]).numel()) * len(pairs)
-        self.pairs: Pairs = load_all(pairs, device) if 4 * values <= HELD_BYTES else pairs
+        self.pairs: Pairs = load_all(pairs, device) if 4 * values <= MAX_HELD_BYTES else pairs
         self.size = min(batch_size, len(pairs))
-        self.an_epoch = len(pairs) // self.size
+        self.per_epoch = len(pairs) // self.size
         self._seed, self._device, self._vectors = seed, device, vectors
         self._epoch, self._order = -1, torch.empty(0)
 
-    def rows(self, step: int) -> Tensor:
-        """The rows of a step's batch, (batch,) int64."""
-        epoch, index = divmod(step, self.an_epoch)
+    def indices(self, step: int) -> Tensor:
+        """The pairs of a step, (batch,) int64."""
+        epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self._seed, epoch, len(self.pairs))
         return self._order[index * self.size : (index + 1) * self.size]
 
-    def get(self, rows: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """The condition and field of these rows; with ``flip``, half of the pairs are mirrored."""
-        return self.draw(rows, flip)[:2]
+    def get(self, indices: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Conditions, fields, and which pairs are mirrored.
 
-    def draw(self, rows: Tensor, flip: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As ``get``, and which pairs are mirrored, (batch,) bool on the device, or None without ``flip``."""
+        Args:
+            indices: (batch,) int64.
+            flip: mirrors half of the pairs, condition and field together; None: no pair.
+
+        Returns:
+            (batch, c, h, w) twice and (batch,) bool or, without ``flip``, None; on the device.
+        """
         mirrored = None
-        condition = self.pairs.condition(rows).to(self._device, non_blocking=True)
-        field = self.pairs.field(rows).to(self._device, non_blocking=True)
+        condition, field = (x.to(self._device, non_blocking=True) for x in self.pairs.batch(indices))
         if flip is not None:
-            mirrored = (torch.rand(len(rows), generator=flip) < 0.5).to(self._device)
+            mirrored = (torch.rand(len(indices), generator=flip) < 0.5).to(self._device)
             where = mirrored[:, None, None, None]
             condition = torch.where(where, mirror(condition, self._vectors[0]), condition)
             field = torch.where(where, mirror(field, self._vectors[1]), field)

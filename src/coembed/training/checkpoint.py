@@ -25,13 +25,15 @@ from coembed.serialization import from_dict, read_json, to_dict, write_bytes, wr
 
 FORMAT, VERSION = "coembed-checkpoint", 1
 BEST = "best.safetensors"
+MARGIN = 0.003  # of the score: where the last weights are as good as that, they are kept
+DEVIATIONS = 1.5  # standard errors of the paired difference: less is chance, above all with few pairs
 _NAME = re.compile(r"checkpoint-(\d{8,})")
 _UNFINISHED = ".checkpoint-"
 
 
 @dataclass
 class State:
-    """Where a run is: what the loop counts beside weights and optimiser."""
+    """The counts of a run beside weights and optimiser."""
 
     step: int = 0
     images: int = 0
@@ -49,6 +51,53 @@ class State:
     best_step: int = 0
     generators: dict[str, str] = field(default_factory=dict)  # hex of every generator's state
 
+    def add(self, parts: dict[str, float]) -> None:
+        """Add the loss parts of a step to those since the last line of the log."""
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.summed += 1
+
+    def take_means(self) -> dict[str, float]:
+        """Means of the loss parts since the last line of the log; the sums begin again."""
+        means = {name: total / self.summed for name, total in self.sums.items()}
+        self.sums, self.summed = {}, 0
+        return means
+
+
+class BestCheckpoint:
+    """The running mean of the weights at the best validation so far: what a run that overfits still has.
+
+    Judged by the energy score of samples (``validation.energies``), which is what a model is for. The loss
+    would also weigh the condition's own ladder and the pixel noise, and small sets overfit in the tie long
+    before those.
+
+    Args:
+        weights: as a checkpoint gives them back; None where there is nothing to remember yet.
+    """
+
+    def __init__(self, weights: dict[str, Tensor] | None = None):
+        self.weights = weights
+
+    @torch.no_grad()
+    def update(self, mean: Trainable, state: State) -> None:
+        """Remember the running mean if its score, ``state.latest``, is the least so far."""
+        if math.isfinite(state.latest) and (state.best is None or state.latest < state.best):
+            state.best, state.best_step = state.latest, state.step
+            state.best_scores = state.latest_scores
+            self.weights = {name: value.detach().clone() for name, value in mean.state_dict().items()}
+
+    def restore(self, mean: Trainable, state: State) -> str | None:
+        """Take the best weights back at the end if the last are surely worse; return a line that says so."""
+        if self.weights is None or state.best is None:
+            return None
+        if state.latest <= state.best + max(MARGIN * abs(state.best), DEVIATIONS * _error(state)):
+            return None
+        mean.load_state_dict(self.weights)
+        return (
+            f"Kept: the weights of step {state.best_step}, whose samples score {state.best:.4g} on validation "
+            f"pairs (energy score, lower is better); those of the last step {state.latest:.4g}"
+        )
+
 
 def save(
     run: Path,
@@ -59,7 +108,7 @@ def save(
     generators: dict[str, torch.Generator],
     best: dict[str, Tensor] | None = None,
 ) -> Path:
-    """Write a checkpoint of ``state.step`` and then remove older ones; ``best``: see ``training.best``.
+    """Write a checkpoint of ``state.step`` and then remove older ones; ``best``: of ``BestCheckpoint``.
 
     Raises:
         TrainingError: the disk refuses; the message names the folder and what the system said.
@@ -116,8 +165,8 @@ def load(
     try:
         data = read_json(folder / "state.json")
         if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
-            seen = {k: data.get(k) for k in ("format", "version")} if isinstance(data, dict) else data
-            raise TrainingError(f"{folder / 'state.json'}: got {seen}, expected {FORMAT} version {VERSION}")
+            got = {k: data.get(k) for k in ("format", "version")} if isinstance(data, dict) else data
+            raise TrainingError(f"{folder / 'state.json'}: got {got}, expected {FORMAT} version {VERSION}")
         state = from_dict(State, data.get("state"), f"{folder / 'state.json'}: state")
     except ConfigError as error:
         raise TrainingError(str(error)) from None
@@ -214,3 +263,10 @@ def _flush(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _error(state: State) -> float:
+    """Standard error of the last scores' mean difference from the best, pair by pair; 0 if unknown."""
+    pairs = zip(state.latest_scores, state.best_scores, strict=False)
+    differences = torch.tensor([last - best for last, best in pairs], dtype=torch.float64)
+    return float(differences.std()) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0

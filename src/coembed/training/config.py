@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from coembed.data.similarity.config import SimilarityConfig
 from coembed.errors import ConfigError
 
 DEFAULT_EPOCHS = 100.0
-_SUITS = {"default": {"batch_size": 64}, "conv": {"batch_size": 32, "learning_rate": 2e-3}}
+_BATCH_SIZES = {"default": 64, "conv": 32}  # by preset; 256 for the others
+_LEARNING_RATES = {"conv": 2e-3}  # likewise; 1e-3
 
 
 @dataclass(frozen=True)
@@ -202,19 +203,18 @@ class TrainConfig:
     """Print options, parameter counts and the time of an epoch, and stop."""
 
     def __post_init__(self):
-        for name, fallback in (("batch_size", 256), ("learning_rate", 1e-3)):
-            if not getattr(self, name):
-                object.__setattr__(self, name, _SUITS.get(self.preset, {}).get(name, fallback))
         for name in ("images", "epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name}: got {value}, expected more than 0")
         if self.images is not None and self.epochs is not None:
             raise ConfigError(f"images: got {self.images} beside epochs {self.epochs}, expected one of the two")
-        for name in ("batch_size", "learning_rate", "log_every", "validate_every", "val_limit", "max_skipped"):
+        for name in ("log_every", "validate_every", "val_limit", "max_skipped"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
         for name in (
+            "batch_size",
+            "learning_rate",
             "weight_decay",
             "gradient_clip",
             "ema_halflife",
@@ -229,3 +229,16 @@ class TrainConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
         if self.seed < 0:
             raise ConfigError(f"seed: got {self.seed}, expected 0 or more")
+
+    def resolve(self) -> TrainConfig:
+        """The same options, with what suits the preset where batch size or learning rate are 0.
+
+        >>> config = TrainConfig("pairs", "run", preset="conv", batch_size=8).resolve()
+        >>> config.batch_size, config.learning_rate
+        (8, 0.002)
+        """
+        return replace(
+            self,
+            batch_size=self.batch_size or _BATCH_SIZES.get(self.preset, 256),
+            learning_rate=self.learning_rate or _LEARNING_RATES.get(self.preset, 1e-3),
+        )

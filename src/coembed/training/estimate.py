@@ -1,4 +1,4 @@
-"""What ``--dry-run`` prints: options, parameter counts, and the time an epoch will take, measured."""
+"""The text of ``--dry-run``: options, parameter counts, and the time an epoch will take, measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coembed.training.schedule import Budget
 from coembed.training.step import make_optimizer, train_step
 
 WARM_STEPS, TIMED_STEPS = 2, 5
-_INITIAL_PAIRS = 2048  # enough for sensible starting values; only the time of a step is asked for
+_MAX_INITIAL_PAIRS = 2048  # enough for sensible starting values; only the time of a step is asked for
 
 
 def parameter_counts(model: Trainable) -> dict[str, int]:
@@ -37,14 +37,14 @@ def estimate(model: Trainable, batches: Batches, config: TrainConfig, device: to
     print(json.dumps({"train": to_dict(config), "model": to_dict(model.config)}, indent=2))
     for name, count in parameter_counts(model).items():
         print(f"{name:>24}  {count:>12,d} parameters")
-    some = slice(0, min(_INITIAL_PAIRS, len(batches.pairs)))
-    model.initialise(batches.pairs.condition(some).to(device), batches.pairs.field(some).to(device))
+    condition, field = batches.pairs.batch(slice(0, min(_MAX_INITIAL_PAIRS, len(batches.pairs))))
+    model.initialise(condition.to(device), field.to(device))
     optimizer = make_optimizer(model, config)
     noise, flips = named_generator(config.seed, "noise", device), named_generator(config.seed, "flips")
     times = []
     for step in range(WARM_STEPS + TIMED_STEPS):
         start = time.perf_counter()
-        condition, field = batches.get(batches.rows(step), flips if config.flips else None)
+        condition, field, _ = batches.get(batches.indices(step), flips if config.flips else None)
         train_step(
             model,
             optimizer,
@@ -59,10 +59,10 @@ def estimate(model: Trainable, batches: Batches, config: TrainConfig, device: to
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[WARM_STEPS:])
-    epoch = seconds * batches.an_epoch
+    epoch = seconds * batches.per_epoch
     speed = batches.size / seconds
     print(f"A step of {batches.size} pairs takes {seconds:.3f} s ({speed:.0f} images/s) on {device}.")
-    print(f"An epoch of {len(batches.pairs):,d} pairs ({batches.an_epoch} steps) takes {_words(epoch)}.")
+    print(f"An epoch of {len(batches.pairs):,d} pairs ({batches.per_epoch} steps) takes {_words(epoch)}.")
     budget = Budget.of(config, len(batches.pairs))
     ends = [] if budget.images is None else [budget.images / batches.size * seconds]
     ends += [] if budget.seconds is None else [budget.seconds]

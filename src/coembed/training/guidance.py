@@ -1,4 +1,4 @@
-"""What training needs of guidance: targets on a device, and their distance from codes (paper eq. 8, 9)."""
+"""Guidance as a loss: targets on a device, and the distance of codes from them (paper eq. 8, 9)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from coembed.errors import TrainingError
 from coembed.models.base import Latents
 from coembed.serialization import write_bytes
 from coembed.training.config import GuidanceConfig
-from coembed.training.contrast import contrast
 
 FILE = "guidance.safetensors"
 
@@ -31,8 +30,8 @@ class Guide:
     Args:
         config: the options.
         targets: rows are training pairs.
-        scales: standard deviation of the prior, one (size,) tensor a layer, of the condition's codes and of the
-            field's; by default 1.
+        scales: standard deviation of the prior, one (size,) tensor per layer, of the condition's codes and of
+            the field's; by default 1.
     """
 
     def __init__(self, config: GuidanceConfig, targets: Targets, scales: Latents | None = None):
@@ -86,7 +85,7 @@ class Guide:
         return (got - wanted).square().mean(1)
 
     def contrast(self, side: str, means: Sequence[Tensor], rows: Tensor, mirrored: Tensor | None) -> Tensor:
-        """How far one side's neighbours within the batch are from those of its targets, nats, (batch,)."""
+        """Divergence of one side's neighbours within the batch from those of its targets, nats, (batch,)."""
         return contrast(*self._guided(side, means, rows, mirrored), self.config.temperature)
 
     def _guided(
@@ -105,7 +104,7 @@ class Guide:
         got = [v[:, :n] / scale[:n] for v, n, scale in zip(vectors, counts, scales, strict=True)]
         return torch.cat(got, 1), target[:, : sum(counts)]
 
-    def keep(self, run: Path) -> None:
+    def save(self, run: Path) -> None:
         """Write the targets beside a run's record, for its resumption, unless they are there."""
         if (run / FILE).exists():
             return
@@ -125,14 +124,14 @@ class Guide:
             raise TrainingError(f"{run / FILE}: cannot be read ({error})") from None
         sides = [tensors.get(name) for name in ("condition", "field")]
         if any(t is None or t.ndim != 3 or t.shape[1] != count for t in sides):
-            seen = {name: tuple(t.shape) for name, t in tensors.items()}
-            raise TrainingError(f"{run / FILE}: holds {seen}, expected targets of {count} training pairs")
+            got = {name: tuple(t.shape) for name, t in tensors.items()}
+            raise TrainingError(f"{run / FILE}: holds {got}, expected targets of {count} training pairs")
         condition, field = (t.numpy() for t in sides if t is not None)
         return cls(config, Targets(condition, field, np.ones(condition.shape[2])), scales)
 
 
 def allocate(widths: Sequence[int], components: int, layers: str) -> list[int]:
-    """How many dimensions of the embedding guide each code, coarse to fine.
+    """Number of dimensions of the embedding that guide each code, coarse to fine.
 
     >>> allocate([16, 32, 64], 24, "spread"), allocate([16, 32], 24, "top"), allocate([4, 4], 24, "spread")
     ([16, 8, 0], [16, 0], [4, 4])
@@ -142,6 +141,33 @@ def allocate(widths: Sequence[int], components: int, layers: str) -> list[int]:
         counts.append(min(width, components) if layer == 0 or layers == "spread" else 0)
         components -= counts[-1]
     return counts
+
+
+def contrast(codes: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    r"""Divergence of the neighbours by code from those by target, for every pair of a batch.
+
+    Fixed targets say where in code space a pair has to be. All that guidance wants is that similar pairs lie
+    close and different ones apart; the contrastive form asks for that alone, so that codes may turn, and the
+    two sides of a tie cannot be drawn apart by embeddings that disagree. Like InfoNCE (van den Oord et al.
+    2018) with soft targets in place of one positive, or a parametric SNE (van der Maaten 2009) on the batch.
+
+    .. math:: \sum_{j \ne i} p_{ij} \log \frac{p_{ij}}{q_{ij}}, \quad
+        p_{ij} \propto e^{-|t_i - t_j|^2 / (k \tau)}, \quad q_{ij} \propto e^{-|z_i - z_j|^2 / (k \tau)}
+
+    Args:
+        codes: (b, k) in standard deviations of the prior.
+        targets: (b, k) in the same unit; no gradient flows to them.
+        temperature: tau, a squared distance per dimension; two pairs taken at random are about 2 apart.
+
+    Returns:
+        (b,) nats, 0 where both agree and for a batch of one; at most about log b where codes say nothing.
+    """
+    if len(codes) < 2:
+        return codes.sum(1) * 0
+    wanted = _neighbours(targets.detach(), temperature)
+    got = _neighbours(codes, temperature)
+    # A row itself has probability 0 in both, and takes no part.
+    return (wanted.exp() * (wanted - got).nan_to_num(0.0)).sum(1)
 
 
 def store_guide(
@@ -186,3 +212,13 @@ def _vector(mean: Tensor) -> Tensor:
     Divided by the root of the number of places, so that sums too have variance 1 under the prior.
     """
     return mean.sum((2, 3)) / (mean.shape[2] * mean.shape[3]) ** 0.5 if mean.ndim == 4 else mean.flatten(1)
+
+
+def _neighbours(points: Tensor, temperature: float) -> Tensor:
+    """(b, b) log probabilities of each other row as a neighbour, -inf for a row itself."""
+    points = points.float()
+    centred = points - points.mean(0)  # the product below loses digits far from 0
+    lengths = centred.square().sum(1)
+    squared = (lengths[:, None] + lengths - 2 * centred @ centred.T).clamp_min(0) / points.shape[1]
+    itself = torch.eye(len(points), dtype=torch.bool, device=points.device)
+    return torch.log_softmax((-squared / temperature).masked_fill(itself, -torch.inf), 1)

@@ -1,22 +1,25 @@
-"""``metrics.jsonl``, one JSON a line, and what a person sees: a bar on a terminal, plain lines otherwise."""
+"""``metrics.jsonl``, one JSON per line, and what a person sees: a bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from coembed.serialization import write_bytes
 
+DEAD_LAYER_NATS = 0.1
+IGNORED_CODE_NATS = 1.0
+FEW_COMPONENTS = 2.0
 
-class Log:
+
+class MetricsLogger:
     """The log of a run; use as a context manager.
 
     Args:
@@ -38,7 +41,7 @@ class Log:
             self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
             self._task = self._bar.add_task("training", total=1.0)
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> MetricsLogger:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -82,12 +85,48 @@ def summary(line: dict[str, Any]) -> str:
     return "  ".join(words)
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """The most memory this process has used: of the GPU when there is one, else resident."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+def diagnose(diagnostics: Mapping[str, Any]) -> dict[str, str]:
+    """Plain words for what has quietly stopped working in a latent model, by a short key per cause.
+
+    Names looked for: lists ``kl...`` (nats per layer), lists ``active...`` (active units per layer), number
+    ``components_effective`` with ``components`` beside it.
+
+    A layer is dead below 0.1 nats of KL; codes are ignored when all layers together hold less than 1 nat, or no
+    unit is active; mixture components have died when fewer than 2 of more than 2 are in effect.
+    """
+    found = {}
+    for name, value in diagnostics.items():
+        if name.startswith("kl") and isinstance(value, (list, tuple)) and value:
+            whose = _whose(name, "kl")
+            if sum(value) < IGNORED_CODE_NATS:
+                found[f"{name}:ignored"] = (
+                    f"The {whose}codes are ignored: all layers together hold {sum(value):.2f} nats, so the "
+                    "decoder works without them and samples will look alike. Try a longer warmup_fraction."
+                )
+            else:
+                for layer, nats in enumerate(value):
+                    if nats < DEAD_LAYER_NATS:
+                        found[f"{name}:{layer}"] = (
+                            f"Layer {layer} of the {whose}codes (0 is the coarsest) is dead: it holds "
+                            f"{nats:.3f} nats, less than {DEAD_LAYER_NATS}, and adds nothing to samples."
+                        )
+        if name.startswith("active") and isinstance(value, (list, tuple)) and value and sum(value) == 0:
+            found[f"{name}:ignored"] = (
+                f"No unit of the {_whose(name, 'active')}codes is active: none changes with the photo."
+            )
+        if name == "components_effective" and isinstance(value, (int, float)):
+            total = diagnostics.get("components")
+            if isinstance(total, (int, float)) and total > 2 and value < FEW_COMPONENTS:
+                found[name] = (
+                    f"Mixture components have died: {value:.2f} of {total:.0f} are in effect, so the mixture "
+                    "is a single Gaussian in all but name. Try a larger starting sigma or fewer components."
+                )
+    return found
+
+
+def _whose(name: str, prefix: str) -> str:
+    owner = name.removeprefix(prefix).strip("_").replace("_", " ")
+    return f"{owner} " if owner else ""
 
 
 def _step(line: bytes) -> float:

@@ -1,4 +1,4 @@
-"""A picture of samples: a row a validation pair, with its condition, its true field and n draws."""
+"""A picture of samples: a row per validation pair, with its condition, its true field and n samples."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def picture(
 
     Args:
         path: the PNG.
-        model: what draws.
+        model: what samples.
         pairs: validation pairs; the first 8 are shown.
-        seed: of the draws.
+        seed: of the samples.
         device: where the model lies.
         ranges: (low, high) of condition and of field that are shown black and white; None takes them from the
             pairs shown.
     """
     rows = range(min(ROWS, len(pairs)))
-    condition, truth = pairs.condition(list(rows)), pairs.field(list(rows))
+    condition, truth = pairs.batch(list(rows))
     samples = model.sample(condition.to(device), SAMPLES, generator=Streams(seed, rows)).float().cpu()
     shown_condition = _tiles(condition, _range(condition, ranges and ranges[0]))
     limits = _range(truth, ranges and ranges[1])

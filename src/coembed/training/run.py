@@ -1,10 +1,11 @@
-"""``coembed train``: opens the pairs, makes the model a preset names, and trains it."""
+"""A run from its options: open the pairs, make the model that a preset names, and train or fit it."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,21 @@ from coembed.data.pairs import Pairs, Subset, evenly_spaced
 from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.models.base import ClosedForm, Guided, Profiled, Scored
+from coembed.models.base import ClosedForm, Guided, Profiled, Range, Scored
+from coembed.models.files import CONFIG_FILE, save_pretrained
 from coembed.models.registry import class_for, preset_config
 from coembed.models.sampling_config import FORMAT_1, SamplingConfig, from_format_1
-from coembed.serialization import from_dict, to_dict
+from coembed.serialization import from_dict, to_dict, write_bytes
 from coembed.training.config import TrainConfig
-from coembed.training.fitted import fit_at_once
-from coembed.training.record import saved_model
-from coembed.training.trainer import fit
+from coembed.training.preview import picture
+from coembed.training.run_dir import begin, saved_model
+from coembed.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from coembed.training.guidance import Guide
 
-HELD_OUT = 0.05  # of the groups of pairs, where there is no val split
-ENOUGH_HELD_OUT = 50  # groups; of fewer, up to a fifth is held out
+HOLDOUT_FRACTION = 0.05  # of the groups of pairs, where there is no val split
+MAX_HOLDOUT_OF_FEW = 50  # groups; of fewer, up to a fifth is held out
 
 
 # Options of the model that say how it is sampled, with their former spellings.
@@ -48,10 +50,9 @@ def run_train(config: TrainConfig) -> Path:
     Raises:
         ConfigError: an unknown preset or model option, or one outside its range.
         DataError: pairs that are missing, damaged or too few.
-        TrainingError: see ``fit``.
+        TrainingError: see ``Trainer.train``.
     """
-    from coembed.models.files import save_pretrained
-
+    config = config.resolve()
     store = open_pairs(config.pairs, "train")
     train, validation = split_pairs(store, Path(config.pairs), config.val_limit)
     index = store.index
@@ -71,7 +72,7 @@ def run_train(config: TrainConfig) -> Path:
 
     ranges = ((index.condition.low, index.condition.high), (index.field.low, index.field.high))
     if issubclass(model_class, ClosedForm):
-        return fit_at_once(
+        return fit_closed_form(
             model_class, model_config, train, validation, config, save=save, task=index.task, ranges=ranges
         )
     if config.scores.fraction and not issubclass(model_class, Scored):
@@ -86,7 +87,7 @@ def run_train(config: TrainConfig) -> Path:
         model.sampling = sampling
     elif sampling != SamplingConfig():
         raise ConfigError(f"model: preset {config.preset!r} has no ways to sample that could be set")
-    return fit(
+    return Trainer(
         model,
         train,
         validation,
@@ -97,7 +98,61 @@ def run_train(config: TrainConfig) -> Path:
         vectors=(index.condition.vector, index.field.vector),
         guide=_guide(config, store, train, model),
         reasons=reasons,
-    )
+    ).train()
+
+
+def fit_closed_form(
+    model_class: type[ClosedForm],
+    model_config: Any,
+    train: Pairs,
+    validation: Pairs,
+    config: TrainConfig,
+    *,
+    save: Callable[[Any, Path], object],
+    task: str,
+    ranges: tuple[Range, Range] | None,
+) -> Path:
+    """Fit, save and show a model without training steps, in the same kind of folder as a trained one.
+
+    Lengths and rates do not apply.
+
+    Args:
+        model_class: e.g. of ``coembed.models.baselines``.
+        model_config: its frozen config.
+        train: pairs to fit on.
+        validation: pairs for the picture of samples.
+        config: the options; only where the run lies, its seed, resume and dry_run count.
+        save: writes the model into a folder.
+        task: the name of the pairs' task, for the record.
+        ranges: (low, high) of condition and of field in the picture.
+
+    Returns:
+        The folder of the model, RUN/model (or RUN after a dry run).
+
+    Raises:
+        TrainingError: the folder has a run already, or there is none to resume.
+        DataError: pairs that cannot be fitted.
+    """
+    if config.dry_run:
+        print(json.dumps({"train": to_dict(config), "model": to_dict(model_config)}, indent=2))
+        print(f"{model_class.__name__} is fitted at once, without training steps.")
+        return Path(config.out)
+    run = begin(config, to_dict(model_config), task, train)
+    folder = run / "model"
+    if config.resume and (folder / CONFIG_FILE).is_file():  # written last: the fit was done
+        return folder
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    start = time.perf_counter()
+    model = model_class.fit(model_config, train)
+    seconds = round(time.perf_counter() - start, 3)
+    line = {"step": 0, "images": len(train), "progress": 1.0, "seconds": seconds}
+    write_bytes(run / "metrics.jsonl", (json.dumps(line) + "\n").encode())
+    if len(train) > 8:  # a picture shows six samples per photo
+        path = run / "samples" / "step-00000000.png"
+        picture(path, model, validation, seed=config.seed, device=torch.device("cpu"), ranges=ranges)
+    save(model, folder)
+    return folder
 
 
 def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> Guide | None:
@@ -225,6 +280,6 @@ def split_pairs(store: PairStore, folder: Path, limit: int) -> tuple[Pairs, Pair
     count = int(groups.max()) + 1
     if count == 1:  # views of a single photo: nothing else is there
         groups, count = torch.arange(len(store)), len(store)
-    wanted = max(HELD_OUT * count, min(count / 5, ENOUGH_HELD_OUT))
+    wanted = max(HOLDOUT_FRACTION * count, min(count / 5, MAX_HOLDOUT_OF_FEW))
     held = torch.isin(groups, evenly_spaced(count, max(1, min(int(limit * count / len(store)), int(wanted)))))
     return Subset(store, (~held).nonzero().flatten()), Subset(store, held.nonzero().flatten())

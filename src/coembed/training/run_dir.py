@@ -1,16 +1,21 @@
-"""Opening the folder of a run: a new one must be empty, and a resumed one must be the same run as before."""
+"""The folder of a run and its ``run.json``: a new one must be empty, a resumed one the same run as before.
+
+Imports no torch until a run begins: the command line reads a run's options first.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coembed.data.pairs import Pairs, fingerprint
-from coembed.errors import TrainingError
-from coembed.serialization import from_dict, to_dict, write_json
-from coembed.training import checkpoint
+from coembed.errors import ConfigError, TrainingError
+from coembed.serialization import from_dict, read_json, to_dict, write_json
 from coembed.training.config import TrainConfig
-from coembed.training.record import FORMAT, VERSION, read_record
+
+if TYPE_CHECKING:
+    from coembed.data.pairs import Pairs
+
+FORMAT, VERSION = "coembed-run", 1
 
 # May differ on resume: where things lie (pairs are compared by content) and what happens beside training.
 FREE = frozenset({"pairs", "out", "resume", "dry_run", "checkpoint_minutes", "picture_minutes"})
@@ -32,6 +37,9 @@ def begin(
         TrainingError: a run is there and resume is off, none is there and resume is on, or something has
             changed; the message names it.
     """
+    from coembed.data.pairs import fingerprint
+    from coembed.training import checkpoint
+
     run = Path(config.out)
     record = {
         "format": FORMAT,
@@ -47,8 +55,8 @@ def begin(
         checkpoint.clean(run)
         return run
     if run.exists() and any(run.iterdir()):
-        what = "already has a run" if (run / "run.json").exists() else "is not empty"
-        raise TrainingError(f"{run}: {what}; go on with --resume or choose another folder")
+        state = "already has a run" if (run / "run.json").exists() else "is not empty"
+        raise TrainingError(f"{run}: {state}; go on with --resume or choose another folder")
     try:
         run.mkdir(parents=True, exist_ok=True)
         write_json(run / "run.json", record)
@@ -57,9 +65,49 @@ def begin(
     return run
 
 
+def saved_options(out: str | Path) -> TrainConfig:
+    """The options a run began with; the command line takes them as defaults under --resume.
+
+    Raises:
+        TrainingError: no run in the folder, or a damaged ``run.json``.
+    """
+    return from_dict(TrainConfig, read_record(Path(out))["train"], f"{Path(out) / 'run.json'}: train")
+
+
+def saved_model(out: str | Path) -> dict[str, Any]:
+    """The model's config a run began with, as JSON values.
+
+    Raises:
+        TrainingError: no run in the folder, or a damaged ``run.json``.
+    """
+    return read_record(Path(out))["model"]
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """All of ``run.json``: task, pairs, train and model.
+
+    Raises:
+        TrainingError: no run in the folder, or a damaged ``run.json``.
+    """
+    path = run / "run.json"
+    if not path.exists():
+        raise TrainingError(f"{run}: no run to resume (no run.json); start one without --resume")
+    try:
+        data = read_json(path)
+    except ConfigError as error:
+        raise TrainingError(str(error)) from None
+    if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+        got = (data.get("format"), data.get("version")) if isinstance(data, dict) else data
+        raise TrainingError(f"{path}: got {got}, expected {FORMAT} version {VERSION}")
+    missing = [name for name in ("task", "pairs", "train", "model") if name not in data]
+    if missing:
+        raise TrainingError(f"{path}: missing key {missing[0]!r}")
+    return data
+
+
 def _compare(run: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
     where = run / "run.json"
-    # Options that are newer than the run had their defaults when it began.
+    # Options newer than the run had their defaults when it began.
     began = to_dict(from_dict(TrainConfig, saved["train"], f"{where}: train"))
     saved = {**saved, "train": _plain(began)}
     for section in ("train", "model"):

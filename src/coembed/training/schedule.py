@@ -1,4 +1,4 @@
-"""How far a run is, and what follows from that: learning rate and warm-up. Pure functions."""
+"""The progress of a run, and what follows from it: learning rate and warm-up. Pure functions."""
 
 from __future__ import annotations
 

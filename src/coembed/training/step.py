@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,26 +12,26 @@ from torch import Tensor
 from coembed.models.base import Guided, Latents, Scored, Trainable
 from coembed.numerics.scoring_rules import pooled_energy_score
 from coembed.training.config import ScoreConfig, TrainConfig
-from coembed.training.precision import bfloat16_gain
+from coembed.training.machine import autocast
 
-_ROWS_NAMED = 8
+_MAX_NAMED = 8
 
 
 @dataclass(frozen=True)
-class Bad:
-    """Why a step was skipped: the parts that were not finite and the rows of the batch where they were."""
+class NonFinite:
+    """The cause of a skipped step: the parts that were not finite, and where in the batch they were."""
 
     terms: tuple[str, ...]
-    rows: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a step gave: means of the loss parts in nats per pair, the gradient's norm, the cause if skipped."""
+class StepResult:
+    """Means of the loss parts in nats per pair, the gradient's norm, and the cause if the step was skipped."""
 
     parts: dict[str, float]
     gradient_norm: float
-    bad: Bad | None = None
+    non_finite: NonFinite | None = None
 
 
 def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.AdamW:
@@ -42,12 +43,6 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.AdamW:
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """The arithmetic of the model: bfloat16 where that is safe, or float32 throughout."""
-    fast = config.precision == "bf16" or (config.precision == "auto" and bfloat16_gain(device) > 1)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
 
 
 def train_step(
@@ -62,7 +57,7 @@ def train_step(
     learning_rate: float,
     guidance: Callable[[Latents], Tensor] | None = None,
     scores: ScoreConfig | None = None,
-) -> Outcome:
+) -> StepResult:
     """Make one step, or none: a loss or gradient that is not finite changes no weight and no moment.
 
     ``scores``: judge samples too, as these options say.
@@ -74,23 +69,23 @@ def train_step(
         parts = {name: value.float() for name, value in parts.items()}
     table = torch.stack([value.detach() for value in parts.values()])
     if not bool(table.isfinite().all()):
-        return Outcome({}, float("nan"), _find(parts))
+        return StepResult({}, float("nan"), _find(parts))
     optimizer.zero_grad(set_to_none=True)
-    # Nats a value rather than a pair: clipping then means the same for every size of field.
+    # Nats per value rather than a pair: clipping then means the same for every size of field.
     values = condition[0].numel() + field[0].numel()
     (parts["total"].mean() / values).backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     length = torch.nn.utils.get_total_norm(gradients)  # before clipping, which would spread a NaN everywhere
     norm = float(length)
-    if norm - norm != 0:  # inf or nan
+    if not math.isfinite(norm):
         broken = [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-        return Outcome({}, norm, Bad(tuple(f"gradient of {n}" for n in broken[:_ROWS_NAMED]), ()))
+        return StepResult({}, norm, NonFinite(tuple(f"gradient of {n}" for n in broken[:_MAX_NAMED]), ()))
     if config.gradient_clip:
         torch.nn.utils.clip_grads_with_norm_(model.parameters(), config.gradient_clip, length)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.step()
-    return Outcome(dict(zip(parts, table.mean(1).tolist(), strict=True)), norm)
+    return StepResult(dict(zip(parts, table.mean(1).tolist(), strict=True)), norm)
 
 
 def loss_parts(
@@ -142,15 +137,16 @@ def _scored(
     if not isinstance(model, Scored):
         raise TypeError(f"{type(model).__name__}: has no scored_draws, which a score of samples needs")
     batch, values = len(condition), condition[0].numel() + field[0].numel()
-    rows = max(1, round(options.share * batch))
-    draws, truth = model.scored_draws(condition[:rows], field[:rows], options.samples, generator=generator)
-    score = pooled_energy_score(draws.float(), truth.float(), options.pools) * (batch / rows)
-    score = torch.cat([score, score.new_zeros(batch - rows)])
+    count = max(1, round(options.share * batch))
+    samples, truth = model.scored_draws(condition[:count], field[:count], options.samples, generator=generator)
+    score = pooled_energy_score(samples.float(), truth.float(), options.pools) * (batch / count)
+    score = torch.cat([score, score.new_zeros(batch - count)])
     total = options.likelihood * parts["total"] + options.weight * values * score
     return {**parts, "total": total, "score": score}
 
 
-def _find(parts: dict[str, Tensor]) -> Bad:
-    bad = {name: ~value.detach().isfinite() for name, value in parts.items()}
-    rows = torch.stack(list(bad.values())).any(0).nonzero().flatten().tolist()
-    return Bad(tuple(name for name, where in bad.items() if bool(where.any())), tuple(rows[:_ROWS_NAMED]))
+def _find(parts: dict[str, Tensor]) -> NonFinite:
+    broken = {name: ~value.detach().isfinite() for name, value in parts.items()}
+    indices = torch.stack(list(broken.values())).any(0).nonzero().flatten().tolist()
+    terms = tuple(name for name, where in broken.items() if bool(where.any()))
+    return NonFinite(terms, tuple(indices[:_MAX_NAMED]))

@@ -21,8 +21,8 @@ from coembed.models.files import CONFIG_FILE
 from coembed.models.pretrained import from_pretrained
 from coembed.models.registry import fit_closed_form, preset_config
 from coembed.training.config import TrainConfig
-from coembed.training.record import read_record
 from coembed.training.run import run_train
+from coembed.training.run_dir import read_record
 
 
 @dataclass(frozen=True)

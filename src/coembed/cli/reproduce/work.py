@@ -18,7 +18,7 @@ from coembed.evaluation.likelihood import Likelihood, has_density, likelihood
 from coembed.evaluation.results import Evaluation
 from coembed.models.cdvae.model import CDVAE
 from coembed.serialization import from_dict, read_json, to_dict, write_compact_json, write_json
-from coembed.training.record import read_record
+from coembed.training.run_dir import read_record
 
 _TARGETS = ("joint", "conditional")
 # Seconds on one core, for the time left: a closed-form fit, a photo with 100 samples, a particle of one photo.

@@ -9,8 +9,7 @@ import toy
 from torch import nn
 
 from coembed.training import checkpoint
-from coembed.training.best import MARGIN, Best
-from coembed.training.checkpoint import State, latest, read_tensors
+from coembed.training.checkpoint import MARGIN, BestCheckpoint, State, latest, read_tensors
 
 
 def one(value) -> Any:
@@ -20,35 +19,35 @@ def one(value) -> Any:
 
 
 def test_the_least_score_is_remembered_and_taken_where_the_last_is_clearly_worse():
-    best, state, model = Best(), State(), one(0.0)
+    best, state, model = BestCheckpoint(), State(), one(0.0)
     for step, (weight, score) in enumerate([(1.0, 5.0), (2.0, 3.0), (3.0, float("nan")), (4.0, 4.0)]):
         nn.init.constant_(model.weight, weight)
         state.step, state.latest = step, score
-        best.offer(model, state)
+        best.update(model, state)
     assert (state.best, state.best_step) == (3.0, 1)
-    said = best.take(model, state)
+    said = best.restore(model, state)
     assert said is not None
     assert "step 1" in said
     assert model.weight.item() == 2.0
 
 
 def test_a_last_state_within_the_margin_is_kept():
-    best, state, model = Best(), State(step=1, latest=3.0), one(1.0)
-    best.offer(model, state)
+    best, state, model = BestCheckpoint(), State(step=1, latest=3.0), one(1.0)
+    best.update(model, state)
     state.step, state.latest = 2, 3.0 * (1 + MARGIN / 2)
     nn.init.constant_(model.weight, 7.0)
-    assert best.take(model, state) is None
+    assert best.restore(model, state) is None
     assert model.weight.item() == 7.0
 
 
 def test_a_difference_that_may_be_chance_keeps_the_last_state():
     def taken(differences):
-        best, model = Best(), one(1.0)
+        best, model = BestCheckpoint(), one(1.0)
         state = State(step=1, latest=3.0, latest_scores=(3.0,) * len(differences))
-        best.offer(model, state)
+        best.update(model, state)
         state.step, state.latest_scores = 2, tuple(3.0 + d for d in differences)
         state.latest = sum(state.latest_scores) / len(differences)
-        return best.take(model, state) is not None
+        return best.restore(model, state) is not None
 
     assert not taken([2.0, -1.0, 0.5, -0.5])  # 0.25 +- 0.66
     assert taken([0.5, 0.25, 0.0, 0.25])  # 0.25 +- 0.10
@@ -56,14 +55,12 @@ def test_a_difference_that_may_be_chance_keeps_the_last_state():
 
 
 def test_a_run_that_overfits_keeps_what_it_had_and_says_so(tmp_path, capsys):
-    from coembed.training.trainer import fit
-
     run = tmp_path / "run"
     # Sixteen pairs for a whole network, and a steep rate: validation rises soon.
     options = toy.options(
         run, images=16_000, learning_rate=3e-2, validate_every=1600, log_every=1600, keep="best"
     )
-    fit(toy.toy(), toy.ToyPairs(16), toy.ToyPairs(200, seed=1), options, save=toy.save)
+    toy.Trainer(toy.toy(), toy.ToyPairs(16), toy.ToyPairs(200, seed=1), options, save=toy.save).train()
     log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [line["validation"]["energy"] for line in log if "validation" in line]
     start = next(line["energy"] for line in log if line.get("event") == "start")
