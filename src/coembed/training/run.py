@@ -65,7 +65,7 @@ def run_train(config: TrainConfig) -> Path:
     model_config, reasons = resolve_model(config, store, train)
     for reason in reasons:
         print(f"Fitted to the pairs: {reason}", file=sys.stdout if config.dry_run else sys.stderr, flush=True)
-    model_class: Any = class_for(model_config)
+    model_class: type[Any] = class_for(model_config)
 
     def save(trained: Any, folder: Path) -> None:
         save_pretrained(trained, folder, task=index.task, card=None)
@@ -81,7 +81,7 @@ def run_train(config: TrainConfig) -> Path:
         )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
-        model = model_class(model_config)
+        model: Any = model_class(model_config)
     sampling = sampling_of(config.model)
     if isinstance(model, Profiled):
         model.sampling = sampling

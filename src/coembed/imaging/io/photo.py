@@ -98,7 +98,7 @@ def read_photo(
             check_size(*source.size, max_pixels)
             source.load()
             decoded = from_pil(source, kind="image", orientation=orientation_of(source))
-        elif isinstance(source, (str, Path, bytes)):
+        elif isinstance(source, str | Path | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
             data = source if isinstance(source, bytes) else _read_file(Path(source), max_pixels)
             decoded = decode(data, max_pixels=max_pixels, min_side=min_side)
         else:
