@@ -64,7 +64,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, where)
+        members = [member for member in args if member is not type(None)]
+        return _convert(members[0] if len(members) == 1 else _member(members, value, where), value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where}: got {value!r}, expected a list")
@@ -83,6 +84,17 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
         return value
     raise ConfigError(f"{where}: got {value!r} ({type(value).__name__}), expected {hint.__name__}")
+
+
+def _member(members: list[type], value: Any, where: str) -> type:
+    """The dataclass of a union that the value is of: told by the field that is a literal in each, its tag."""
+    hints = [typing.get_type_hints(member) for member in members]
+    tag = next(name for name, hint in hints[0].items() if typing.get_origin(hint) is typing.Literal)
+    tags = [typing.get_args(hint[tag])[0] for hint in hints]
+    found = value.get(tag) if isinstance(value, dict) else None
+    if found not in tags:
+        raise ConfigError(f"{where}: {tag} is {found!r}, expected one of {', '.join(map(repr, tags))}")
+    return members[tags.index(found)]
 
 
 def read_json(path: Path | str) -> Any:

@@ -12,7 +12,7 @@ from coembed.errors import ConfigError, DataError, ModelError
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import difference
 from coembed.evaluation.temperature import Judged, fit_temperatures, halves, judge
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, NoTieConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.files import save_pretrained
 from coembed.models.pretrained import from_pretrained
@@ -33,7 +33,7 @@ def folder(tmp_path):
     field = fields(400, 1)
     PairStore.from_arrays(condition, field).save(tmp_path / "pairs" / "val")
     ladder = LadderConfig("linear", (3, 5), (), sigma=0.1)
-    config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, TieConfig("none"))
+    config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, NoTieConfig())
     model = CDVAE(config).with_sampling(temperatures=(0.4, 1.8))
     model.initialise(torch.rand(4000, 1, 8, 8, generator=torch.Generator().manual_seed(3)), fields(4000, 2))
     save_pretrained(model, tmp_path / "model", task="toys", card="# Toys\n\nA model of toys.\n")

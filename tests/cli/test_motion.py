@@ -17,7 +17,7 @@ from coembed.imaging.flow.files import read_flo
 from coembed.imaging.flow.picture import color_wheel
 from coembed.imaging.io.photo import read_photo
 from coembed.models import files
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, GaussianTieConfig, LadderConfig
 from coembed.models.cdvae.model import CDVAE
 
 FAST = {"draws": 8, "animation_size": 48, "animation_frames": 4}
@@ -29,7 +29,7 @@ def model(tmp_path_factory):
     one = LadderConfig(codes=(4,), hidden=(8,))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        cdvae = CDVAE(CDVAEConfig((3, 8, 8), (2, 8, 8), one, one, TieConfig("gaussian", "top"))).eval()
+        cdvae = CDVAE(CDVAEConfig((3, 8, 8), (2, 8, 8), one, one, GaussianTieConfig("gaussian", "top"))).eval()
     return str(files.save_pretrained(cdvae, tmp_path_factory.mktemp("model"), task="motion"))
 
 

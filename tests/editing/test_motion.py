@@ -11,7 +11,7 @@ from coembed.errors import ConfigError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average
 from coembed.models import files
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, GaussianTieConfig, LadderConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
 
@@ -48,7 +48,7 @@ def cdvae():
     one = LadderConfig(codes=(4,), hidden=(8,))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CDVAE(CDVAEConfig((3, *SIZE), (2, *SIZE), one, one, TieConfig("gaussian", "top"))).eval()
+        return CDVAE(CDVAEConfig((3, *SIZE), (2, *SIZE), one, one, GaussianTieConfig("gaussian", "top"))).eval()
 
 
 def test_each_kind_of_motion_comes_back_with_its_share_most_common_first():

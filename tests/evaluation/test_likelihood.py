@@ -7,7 +7,7 @@ import torch
 
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.likelihood import has_density, likelihood, paired
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, GaussianTieConfig, LadderConfig
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
@@ -21,7 +21,7 @@ def linear_cdvae(conditional="exact", sigma=0.7):
     """One code of three dimensions on each side, tied by a Gaussian; data scales far from 1."""
     torch.manual_seed(0)
     ladder = LadderConfig(tower="linear", codes=(CODES,), hidden=(), sigma=0.5)
-    tie = TieConfig("gaussian", "top", fraction=0.6, sigma=sigma, conditional=conditional)
+    tie = GaussianTieConfig("gaussian", "top", fraction=0.6, sigma=sigma, conditional=conditional)
     model = CDVAE(CDVAEConfig(SHAPE, SHAPE, ladder, ladder, tie)).eval()
     with torch.no_grad():
         for part in (model.condition_ladder, model.field_ladder):

@@ -98,7 +98,7 @@ def test_more_particles_tighten_the_bounds(model):
 def test_diagnostics_name_every_layer(model):
     found = model.diagnostics(*batch(32), generator=torch.Generator().manual_seed(0))
     assert len(found["kl_field"]) == len(found["active_field"]) == len(model.config.field.codes)
-    if model.config.tie.kind == "mixture":
+    if model.config.tie.family == "mixture":
         assert 1 <= found["components_effective"] <= model.config.tie.components
 
 

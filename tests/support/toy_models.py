@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import TIE_CONFIGS, CDVAEConfig, LadderConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
 
@@ -17,7 +17,11 @@ def linear(layers="hier", codes=(3, 4), components=3, kind="mixture", **options)
     """Linear towers and an untrained tie whose components lie apart; lower codes do not follow the top."""
     torch.manual_seed(5)
     tower = LadderConfig("linear", codes=codes, hidden=(), likelihood="channel", sigma=0.3)
-    tie = TieConfig(kind, layers, components=components, hidden=8, dropout=0.0, detail=0)
+    tie = (
+        TIE_CONFIGS[kind](layers=layers)
+        if kind == "gaussian"
+        else TIE_CONFIGS[kind](layers=layers, components=components, hidden=8, dropout=0.0, detail=0)
+    )
     model = CDVAE(CDVAEConfig(SHAPE, SHAPE, tower, tower, tie, condition_code="mean", warmup=False, **options))
     model.field_ladder.tower.log_scale.data += 0.3 * torch.randn(sum(codes))
     model.field_mean.fill_(0.4)
@@ -36,7 +40,7 @@ def paper(name="paper-mdn4") -> CDVAE:
         config,
         condition=dataclasses.replace(config.condition, **thin),
         field=dataclasses.replace(config.field, **thin),
-        tie=dataclasses.replace(config.tie, hidden=8),
+        tie=dataclasses.replace(config.tie, hidden=8) if "mdn" in name else config.tie,
     )
     return CDVAE(config).eval()
 

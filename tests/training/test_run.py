@@ -8,14 +8,17 @@ import torch
 
 from coembed.cli import main as cli
 from coembed.cli.train import parse_train
-from coembed.data.store.store import PairStore
+from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, TrainingError
+from coembed.models.cdvae.config import FlowTieConfig
 from coembed.models.cdvae.presets import PRESETS
 from coembed.models.pretrained import from_pretrained
+from coembed.models.sampling_config import SamplingProfile
 from coembed.tasks.task import Layer
 from coembed.training import checkpoint
 from coembed.training.checkpoint import latest
-from coembed.training.run import resolve_model, run_train, split_pairs
+from coembed.training.config import TrainConfig
+from coembed.training.run import resolve_model, run_train, sampling_of, split_pairs
 
 SHORT = (
     "--images",
@@ -30,14 +33,14 @@ SHORT = (
     "1",
 )
 
-_PAPER = ("condition.hidden=[8,16,32]", "field.hidden=[8,16,32]", "tie.hidden=32")
+_PAPER = ("condition.hidden=[8,16,32]", "field.hidden=[8,16,32]")
 NARROW = {
     "default": ("regression.rank=16", "regression.channels=8", "regression.features=16", "tie.hidden=32"),
     "conv": ("field.hidden=[16,16,16,8]", "regression.rank=16", "regression.features=16", "tie.hidden=32"),
     "paper-shallow": ("condition.hidden=[32]", "field.hidden=[32]"),
     "paper-gauss": _PAPER,
-    "paper-mdn4": _PAPER,
-    "paper-mdn12": _PAPER,
+    "paper-mdn4": (*_PAPER, "tie.hidden=32"),
+    "paper-mdn12": (*_PAPER, "tie.hidden=32"),
 }
 """Every part of a preset, with fewer units: most of the time would go into their number."""
 
@@ -146,7 +149,7 @@ def test_options_of_the_model_are_checked(pairs):
 
     config = resolve("tie.components=3", "field.codes=[8, 4]", "regression=null", "tie.features=false")
     assert (config.tie.components, config.field.codes, config.regression) == (3, (8, 4), None)
-    with pytest.raises(ConfigError, match=r"unknown option 'tie.depth', expected one of: kind, "):
+    with pytest.raises(ConfigError, match=r"unknown option 'tie.depth', expected one of: family, "):
         resolve("tie.depth=3")
     with pytest.raises(ConfigError, match="model: tie: components: got 'many'"):
         resolve("tie.components=many")
@@ -183,3 +186,15 @@ def test_a_motion_whose_index_says_vector_is_trained_on_with_flips(tmp_path):
     c, f = torch.rand(4, 1, 8, 8, generator=g), torch.rand(4, 2, 8, 8, generator=g)
     PairStore.from_arrays(c, f, field_layer=flow).save(tmp_path / "flow")
     run_train(parse_train(["--pairs", str(tmp_path / "flow"), "--out", str(tmp_path / "run"), "--dry-run"]))
+
+
+def test_old_spellings_of_options_and_another_family_of_tie_are_understood(pairs):
+    store = open_pairs(pairs, "train")
+    options = ("kinds=3", "field.sees=true", "tie.kind=flow", "tie.layers=top", "leading=2")
+    found, _ = resolve_model(TrainConfig(str(pairs), "unused", preset="conv", model=options), store)
+    assert (found.n_proposals, found.field.conditional) == (3, True)
+    assert isinstance(found.tie, FlowTieConfig) and found.tie.features and found.tie.layers == "top"
+    assert sampling_of(options).default == SamplingProfile((), 2)
+    assert sampling_of(("sampling.n_active_dims=2",)) == sampling_of(options)
+    with pytest.raises(ConfigError, match=r"got .box., expected one of none, gaussian"):
+        resolve_model(TrainConfig(str(pairs), "unused", preset="conv", model=("tie.family=box",)), store)

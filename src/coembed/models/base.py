@@ -127,7 +127,7 @@ class DensityBound(Protocol):
 
 
 @runtime_checkable
-class ClosedForm(Protocol):
+class ClosedForm(Sampler, Protocol):
     """A model that needs no training steps."""
 
     @classmethod

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from coembed.errors import ConfigError, ModelError
 from coembed.models.base import Profiled, Saved
-from coembed.models.sampling_config import SamplingConfig, from_format_1
 from coembed.serialization import from_dict, read_json, to_dict, write_bytes, write_json
 
 FORMAT = "coembed-model"
@@ -102,22 +101,6 @@ def read_header(folder: str | Path) -> ModelHeader:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
     return header
-
-
-def read_sampling(folder: Path, header: ModelHeader) -> tuple[dict[str, Any], SamplingConfig]:
-    """The model's config without ways to sample, and these.
-
-    Raises:
-        ModelError: an unreadable or damaged file; the message names it.
-    """
-    try:
-        if header.version == 1:
-            return from_format_1(header.config)
-        path = folder / SAMPLING_FILE
-        sampling = from_dict(SamplingConfig, read_json(path), str(path)) if path.is_file() else SamplingConfig()
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
-    return header.config, sampling
 
 
 def read_weights(model: nn.Module, path: Path) -> None:

@@ -13,18 +13,19 @@ from torch import nn
 
 from coembed.errors import ConfigError, ModelError
 from coembed.models.base import Profiled, Sampler
+from coembed.models.cdvae.format_1 import from_format_1
 from coembed.models.files import (
     CARD_FILE,
     CONFIG_FILE,
     SAMPLING_FILE,
     WEIGHTS_FILE,
+    ModelHeader,
     read_header,
-    read_sampling,
     read_weights,
 )
 from coembed.models.registry import MODEL_CLASSES, classes
 from coembed.models.sampling_config import CALIBRATED, DEFAULT, SamplingConfig
-from coembed.serialization import from_dict
+from coembed.serialization import from_dict, read_json
 
 BUNDLED = Path(__file__).parent / "weights"
 
@@ -67,7 +68,7 @@ def load_pretrained(name_or_folder: str | Path) -> Pretrained:
         raise ModelError(
             f"{folder / CONFIG_FILE}: kind is {header.kind!r}, expected one of {', '.join(MODEL_CLASSES)}"
         )
-    values, sampling = read_sampling(folder, header)
+    values, sampling = _read_sampling(folder, header)
     model: Any = _build(header.kind, values, folder / CONFIG_FILE)
     read_weights(model, folder / WEIGHTS_FILE)
     if isinstance(model, Profiled):
@@ -76,6 +77,22 @@ def load_pretrained(name_or_folder: str | Path) -> Pretrained:
         except ConfigError as error:
             raise ModelError(f"{folder}: {error}") from None
     return Pretrained(_in_profile(model, profile, str(name_or_folder)).eval(), header.task, folder)
+
+
+def _read_sampling(folder: Path, header: ModelHeader) -> tuple[dict[str, Any], SamplingConfig]:
+    """The model's config without ways to sample, and these.
+
+    Raises:
+        ModelError: an unreadable or damaged file; the message names it.
+    """
+    try:
+        if header.version == 1:
+            return from_format_1(header.config)
+        path = folder / SAMPLING_FILE
+        sampling = from_dict(SamplingConfig, read_json(path), str(path)) if path.is_file() else SamplingConfig()
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+    return header.config, sampling
 
 
 def _split_profile(name: str | Path) -> tuple[str | Path, str]:

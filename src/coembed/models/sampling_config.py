@@ -65,28 +65,3 @@ class SamplingConfig:
         """The same with changes to a profile, which begins as a plain one if it is new."""
         profile = dataclasses.replace(self.profiles.get(name, SamplingProfile()), **changes)
         return SamplingConfig({**self.profiles, name: profile})
-
-
-FORMAT_1 = {"layer_temperatures": "temperatures", "leading": "n_active_dims", "calibrated": "temperatures"}
-"""Keys of a co-embedding model's config in format 1, and of a run's options, that say how it is sampled."""
-
-
-def from_format_1(values: dict[str, Any]) -> tuple[dict[str, Any], SamplingConfig]:
-    """A model's config of format 1 as one of format 2, and its ways to sample.
-
-    Raises:
-        ConfigError: a value of the wrong type or out of range.
-    """
-    sampling = SamplingConfig()
-    for key, name in FORMAT_1.items():
-        value = values.get(key)
-        if not value:
-            continue
-        wanted = int if name == "n_active_dims" else list | tuple
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise ConfigError(f"{key}: got {value!r}, expected {'a number' if wanted is int else 'a list'}")
-        profile = CALIBRATED if key == CALIBRATED else DEFAULT
-        change = value if isinstance(value, int) else tuple(float(part) for part in value)
-        sampling = sampling.with_profile(profile, **{name: change})
-    gone = {*FORMAT_1, "condition_weight"}  # the last of training alone, and always 1
-    return {key: value for key, value in values.items() if key not in gone}, sampling

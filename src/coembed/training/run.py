@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -17,9 +17,10 @@ from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.models.base import ClosedForm, Guided, Profiled, Range, Scored
+from coembed.models.cdvae.format_1 import FORMAT_1, OLD_SPELLINGS, from_format_1, with_family
 from coembed.models.files import CONFIG_FILE, save_pretrained
 from coembed.models.registry import class_for, preset_config
-from coembed.models.sampling_config import FORMAT_1, SamplingConfig, from_format_1
+from coembed.models.sampling_config import SamplingConfig
 from coembed.serialization import from_dict, to_dict, write_bytes
 from coembed.training.config import TrainConfig
 from coembed.training.preview import picture
@@ -81,12 +82,8 @@ def run_train(config: TrainConfig) -> Path:
         )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)  # before the weights are drawn
-        model: Any = model_class(model_config)
-    sampling = sampling_of(config.model)
-    if isinstance(model, Profiled):
-        model.sampling = sampling
-    elif sampling != SamplingConfig():
-        raise ConfigError(f"model: preset {config.preset!r} has no ways to sample that could be set")
+        model = cast(Any, model_class)(model_config)
+    _set_sampling(model, config)
     return Trainer(
         model,
         train,
@@ -99,6 +96,14 @@ def run_train(config: TrainConfig) -> Path:
         guide=_guide(config, store, train, model),
         reasons=reasons,
     ).train()
+
+
+def _set_sampling(model: Any, config: TrainConfig) -> None:
+    sampling = sampling_of(config.model)
+    if isinstance(model, Profiled):
+        model.sampling = sampling
+    elif sampling != SamplingConfig():
+        raise ConfigError(f"model: preset {config.preset!r} has no ways to sample that could be set")
 
 
 def fit_closed_form(
@@ -175,7 +180,7 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
 def resolve_model(
     config: TrainConfig, store: PairStore, train: Pairs | None = None
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model's config, and why it is not the preset's own: what ``fit_preset`` found, one sentence each.
+    """The model's config, and why it is not the preset's own: what ``autoconfigure`` found, one sentence each.
 
     That is the preset for the pairs' shapes, fitted to the training pairs if it is ``default``, with the
     options of ``config.model`` replaced. Samples are clipped to the range of the task's field. A resumed run
@@ -198,18 +203,21 @@ def resolve_model(
         return from_dict(type(named), saved, f"{Path(config.out) / 'run.json'}: model"), ()
     reasons: tuple[str, ...] = ()
     if config.preset == "default" and config.adapt:
-        from coembed.models.cdvae.autoconfigure import fit_preset
+        from coembed.models.cdvae.autoconfigure import autoconfigure
 
         train = store if train is None else train
-        fitted = fit_preset(named, train, seed=config.seed, names=train.names)
-        named, reasons = fitted.config, fitted.reasons
+        found = autoconfigure(named, train, seed=config.seed, names=train.names)
+        named, reasons = found.config, found.reasons
     values = to_dict(named)
     # A task's range holds for every field; a user's own was only measured.
     if "clip" in values and store.index.task != "custom":
         values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
         name, value = parse_option(option)
-        if name not in _SAMPLING:
+        name = OLD_SPELLINGS.get(name, name)
+        if name == "tie.family" and isinstance(values.get("tie"), dict):
+            values["tie"] = with_family(values["tie"], value)
+        elif name not in _SAMPLING:
             _replace(values, name, value)
     return from_dict(type(named), values, "model"), reasons
 

@@ -287,7 +287,7 @@ class Trainer:
                 f"were skipped (max_skipped {limit}). Try a lower learning_rate or precision float32."
             )
 
-    def _sound_alarms(self, diagnostics: dict[str, Any]) -> None:
+    def _sound_alarms(self, diagnostics: Any) -> None:
         for key, text in diagnose(diagnostics).items():
             if key not in self.state.alarms:
                 self.state.alarms = (*self.state.alarms, key)

@@ -18,7 +18,7 @@ from coembed.data.prepare.photos import PhotoRecipe
 from coembed.data.sources.items import Item
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, GaussianTieConfig, LadderConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.tasks.task import get_task
 
@@ -73,7 +73,7 @@ def test_a_photo_under_its_own_field_is_itself_and_without_saturation_is_grey(ph
 def test_layers_say_where_the_variance_comes_from():
     """A Gaussian tie chooses no component, so nothing varies where no layer does."""
     ladder = LadderConfig(codes=(4, 8), hidden=(16, 16))
-    tie = TieConfig(kind="gaussian", layers="hier")
+    tie = GaussianTieConfig(layers="hier")
     config = CDVAEConfig((1, 8, 8), (1, 8, 8), ladder, ladder, tie, condition_code="mean")
     torch.manual_seed(0)
     model = CDVAE(config).eval()

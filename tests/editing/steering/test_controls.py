@@ -17,7 +17,7 @@ from coembed.editing.steering.controls import Controls
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.models import files
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, TieConfig
+from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, MixtureTieConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.tasks import get_task
 
@@ -29,7 +29,7 @@ def model():
     """Components of 12 x 12 codes apart from each other, set in closed form from smooth random fields."""
     torch.manual_seed(0)
     tower = LadderConfig("linear", codes=(9, 20), hidden=(), likelihood="channel", sigma=0.1)
-    tie = TieConfig("mixture", "hier", components=4, hidden=8, detail=0)
+    tie = MixtureTieConfig("mixture", "hier", components=4, hidden=8, detail=0)
     config = CDVAEConfig((1, 12, 12), (1, 12, 12), tower, tower, tie, condition_code="mean", clip=(0.0, 1.0))
     found = CDVAE(config)
     rough = torch.rand(400, 2, 3, 3)

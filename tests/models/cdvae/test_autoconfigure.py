@@ -9,8 +9,8 @@ import torch
 from coembed.data.pairs import Subset
 from coembed.data.store.store import PairStore
 from coembed.evaluation.evaluate import evaluate
-from coembed.models.cdvae.autoconfigure import MANY, adapted, fit_preset
-from coembed.models.cdvae.dataset_stats import Evidence, gather
+from coembed.models.cdvae.autoconfigure import MANY, adapt, autoconfigure
+from coembed.models.cdvae.dataset_stats import DatasetStats, gather
 from coembed.models.cdvae.presets import preset
 from coembed.models.pretrained import from_pretrained
 from coembed.models.registry import fit_closed_form
@@ -90,12 +90,12 @@ def test_so_few_pairs_say_nothing(count):
     assert gather(Subset(store, torch.arange(count)), rank=16, seed=0) is None
 
 
-MUCH = Evidence(120_000, 30_000, 30_000, 0.05, 0.2, 5.0, 0.0, 1.0)
+MUCH = DatasetStats(120_000, 30_000, 30_000, 0.05, 0.2, 5.0, 0.0, 1.0)
 
 
 def test_many_scenes_keep_the_preset_but_for_its_ridge():
     base = preset("default", (1, 32, 32), (1, 32, 32))
-    config, reasons = adapted(base, MUCH)
+    config, reasons = adapt(base, MUCH)
     assert base.regression is not None
     assert config == dataclasses.replace(base, regression=dataclasses.replace(base.regression, ridge=0.2))
     assert len(reasons) == 1
@@ -106,8 +106,8 @@ def test_many_scenes_keep_the_preset_but_for_its_ridge():
 def test_few_scenes_never_set_more_codes_than_they_can(scenes, shape):
     from coembed.models.cdvae.model import CDVAE
 
-    config, _ = adapted(
-        preset("default", (3, *shape[1:]), shape), Evidence(scenes, scenes, scenes, 0, 9, 30, 0.1, 0.9)
+    config, _ = adapt(
+        preset("default", (3, *shape[1:]), shape), DatasetStats(scenes, scenes, scenes, 0, 9, 30, 0.1, 0.9)
     )
     assert sum(config.field.codes) <= max(1, scenes // 4)
     assert sum(config.condition.codes) <= max(1, scenes // 4)
@@ -168,6 +168,6 @@ def test_options_win_and_what_was_chosen_is_recorded_and_kept_on_resume(tmp_path
 
 def test_the_fit_takes_the_names_of_the_pairs_it_is_given():
     store = pairs(400, names=[f"clip{i // 20}.mp4@{i % 20}" for i in range(400)])
-    fitted = fit_preset(preset("default", SHAPE, SHAPE), store, names=store.names)
-    assert fitted.evidence is not None
-    assert (fitted.evidence.groups, fitted.evidence.scenes) == (20, 400)
+    fitted = autoconfigure(preset("default", SHAPE, SHAPE), store, names=store.names)
+    assert fitted.stats is not None
+    assert (fitted.stats.groups, fitted.stats.scenes) == (20, 400)

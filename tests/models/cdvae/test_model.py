@@ -6,7 +6,13 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from coembed.errors import ConfigError, ModelError
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, RegressionConfig, TieConfig
+from coembed.models.cdvae.config import (
+    CDVAEConfig,
+    GaussianTieConfig,
+    LadderConfig,
+    MixtureTieConfig,
+    RegressionConfig,
+)
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
 from coembed.numerics.random import Streams
@@ -20,7 +26,7 @@ def linear_gaussian(conditional="exact"):
     torch.manual_seed(0)
     ladder = LadderConfig("linear", (2,), (), sigma=0.4)
     config = CDVAEConfig(
-        (1, 2, 2), (1, 2, 2), ladder, ladder, TieConfig("gaussian", "top", 1.0, 0.6, conditional)
+        (1, 2, 2), (1, 2, 2), ladder, ladder, GaussianTieConfig("gaussian", "top", 1.0, 0.6, conditional)
     )
     model = CDVAE(config)
     with torch.no_grad():
@@ -180,9 +186,9 @@ def test_streams_move_on_between_calls():
 def test_configs_refuse_what_cannot_be():
     shape = (1, 8, 8)
     with pytest.raises(ConfigError, match="needs as many codes on both sides"):
-        CDVAEConfig(shape, shape, LadderConfig(codes=(4,), hidden=(8,)), tie=TieConfig(layers="all"))
+        CDVAEConfig(shape, shape, LadderConfig(codes=(4,), hidden=(8,)), tie=GaussianTieConfig(layers="all"))
     with pytest.raises(ConfigError, match="needs a regression"):
-        CDVAEConfig(shape, shape, tie=TieConfig("mixture", features=True))
+        CDVAEConfig(shape, shape, tie=MixtureTieConfig("mixture", features=True))
     with pytest.raises(ConfigError, match="multiple of 8"):
         CDVAE(CDVAEConfig((1, 6, 6), (1, 6, 6), regression=RegressionConfig()))
     with pytest.raises(ConfigError, match="preset: got 'best', expected one of default"):
@@ -194,7 +200,7 @@ def test_a_heavy_tailed_field_comes_back_from_its_scale_and_its_density_is_in_na
     condition = torch.rand(200, 1, 4, 4, generator=generator)
     field = torch.sinh(2 * torch.randn(200, 1, 4, 4, generator=generator)) * 0.1
     ladder = LadderConfig(tower="linear", codes=(4, 12), hidden=(), sigma=0.05, sigma_floor=0.02)
-    tie = TieConfig("mixture", "hier", components=3, detail=0, least_log_var=-8.0)
+    tie = MixtureTieConfig("mixture", "hier", components=3, detail=0, least_log_var=-8.0)
     config = CDVAEConfig(
         (1, 4, 4), (1, 4, 4), ladder, ladder, tie, RegressionConfig(rank=4, channels=0), "mean", field_scale=0.1
     )

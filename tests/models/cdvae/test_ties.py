@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from coembed.models.cdvae.config import LadderConfig, TieConfig
+from coembed.models.cdvae.config import TIE_CONFIGS, GaussianTieConfig, LadderConfig, MixtureTieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie_flow import Couplings
@@ -44,7 +44,7 @@ def bend(tie):
 def test_hierarchical_tie_with_one_layer_has_the_top_ties_conditional(fraction, conditional):
     found = []
     for layers in ("top", "hier"):
-        config = TieConfig("gaussian", layers, fraction, 0.5, conditional)
+        config = GaussianTieConfig("gaussian", layers, fraction, 0.5, conditional)
         tie, field, _, qg, enc = setup(ONE, config)
         found.append(tie.log_prob(field, qg.latents, enc))
     torch.testing.assert_close(found[0], found[1])
@@ -52,8 +52,8 @@ def test_hierarchical_tie_with_one_layer_has_the_top_ties_conditional(fraction, 
 
 def test_hierarchical_and_top_tie_are_one_joint_given_the_matching_prior():
     """rate + tie + rate_c of ``top`` and rate of ``hier`` + rate_c differ by a function of zc alone (2.4)."""
-    top, field, qc, qg, enc = setup(ONE, TieConfig("gaussian", "top", 1.0, 0.5))
-    hier, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5))
+    top, field, qc, qg, enc = setup(ONE, GaussianTieConfig("gaussian", "top", 1.0, 0.5))
+    hier, *_ = setup(ONE, GaussianTieConfig("gaussian", "hier", 1.0, 0.5))
     # Point posteriors: expectations are values.
     point = lambda q: replace(q, posteriors=[Gaussian(z, z * 0 - 60.0) for z in q.latents])  # noqa: E731
     a, b = top.rate(field, point(qg), point(qc), enc), hier.rate(field, point(qg), point(qc), enc)
@@ -65,7 +65,7 @@ def test_hierarchical_and_top_tie_are_one_joint_given_the_matching_prior():
 
 
 def test_gaussian_tie_draws_follow_its_exact_conditional():
-    tie, field, _, _, _ = setup(ONE, TieConfig("gaussian", "top", 0.6, 0.5))
+    tie, field, _, _, _ = setup(ONE, GaussianTieConfig("gaussian", "top", 0.6, 0.5))
     zc = torch.tensor([2.0, -1.0, 0.5, 3.0, 1.0]).expand(40_000, 5)
     noise = torch.randn(40_000, tie.noise_size, generator=torch.Generator().manual_seed(0))
     (zg,) = tie.sample(field, encoded([zc]), noise, [1.0]).latents
@@ -82,7 +82,7 @@ def test_papers_draws_are_wider_than_the_latents_the_decoder_was_trained_on():
     noise = torch.randn(n, 6, generator=g)
     variance = {}
     for conditional in ("exact", "paper"):
-        tie, field, *_ = setup(ONE, TieConfig("gaussian", "top", 1.0, 1.0, conditional))
+        tie, field, *_ = setup(ONE, GaussianTieConfig("gaussian", "top", 1.0, 1.0, conditional))
         variance[conditional] = tie.sample(field, encoded([zc]), noise, [1.0]).latents[0].var().item()
     assert variance["exact"] == pytest.approx(2 / 3, rel=0.03)
     assert variance["paper"] == pytest.approx(5 / 3, rel=0.03)
@@ -90,7 +90,7 @@ def test_papers_draws_are_wider_than_the_latents_the_decoder_was_trained_on():
 
 @pytest.mark.parametrize("layers", ["top", "all", "hier"])
 def test_a_mixture_of_one_is_a_gaussian(layers):
-    tie, field, _, qg, enc = setup(TWO, TieConfig("mixture", layers, components=1))
+    tie, field, _, qg, enc = setup(TWO, MixtureTieConfig("mixture", layers, components=1))
     mixture = tie.mixture(enc)
     alone = Gaussian(mixture.mean[:, 0], mixture.log_var.expand_as(mixture.mean)[:, 0])
     z = torch.cat(qg.latents, -1)[:, : tie.dim]
@@ -106,7 +106,8 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     """What the loss charges is E_q[log q(zg) - log p(zg | zc)], less what the joint's own p(zc) gains."""
     if kind == "gaussian" and layers == "all":
         pytest.skip("eq. 3 at all layers is an unnormalised energy: the loss is not the sampled model's bound")
-    tie, field, qc, _, _ = setup(TWO, TieConfig(kind, layers, 1.0, 0.7), batch=2)
+    wide = {"none": {}, "gaussian": {"fraction": 1.0, "sigma": 0.7}}.get(kind, {"sigma": 0.7})
+    tie, field, qc, _, _ = setup(TWO, TIE_CONFIGS[kind](layers=layers, **wide), batch=2)
     bend(tie)
     x = torch.randn(2, 1, 4, 4).repeat(30_000, 1, 1, 1)
     point = [Gaussian(z, z * 0 - 60.0) for z in qc.latents]
@@ -128,7 +129,7 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
 def test_adding_the_mixture_to_the_prior_costs_more_than_replacing_it():
     rates = {}
     for prior in ("add", "replace"):
-        tie, field, qc, qg, enc = setup(TWO, TieConfig("mixture", "all", prior=prior))
+        tie, field, qc, qg, enc = setup(TWO, MixtureTieConfig("mixture", "all", prior=prior))
         rates[prior] = sum(tie.rate(field, qg, qc, enc)).mean()
     # What is added is the cross-entropy of the posteriors against the ladder's own priors.
     expected = sum(-p.expected_log_prob(q) for q, p in zip(qg.posteriors, qg.priors, strict=True)).mean()
@@ -139,21 +140,21 @@ def test_mixture_starts_with_components_where_latents_are():
     centres = torch.tensor([[-4.0, 0, 0, 0, 0], [4.0, 0, 0, 0, 0], [0, 6.0, 0, 0, 0]])
     g = torch.Generator().manual_seed(0)
     latents = centres[torch.randint(3, (3000,), generator=g)] + 0.3 * torch.randn(3000, 5, generator=g)
-    tie, *_ = setup(ONE, TieConfig("mixture", "top", components=3))
+    tie, *_ = setup(ONE, MixtureTieConfig("mixture", "top", components=3))
     tie.place_components(latents, torch.Generator().manual_seed(5))
     found = tie.mean.bias.view(3, 5)
     assert torch.cdist(centres, found).min(1).values.max() < 0.5
 
 
 def test_kinds_and_types():
-    assert isinstance(setup(TWO, TieConfig("gaussian"))[0], GaussianTie)
-    tie, _, _, _, enc = setup(TWO, TieConfig("mixture"))
+    assert isinstance(setup(TWO, GaussianTieConfig())[0], GaussianTie)
+    tie, _, _, _, enc = setup(TWO, MixtureTieConfig())
     assert isinstance(tie, MixtureTie) and isinstance(tie.mixture(enc), Mixture)
 
 
 def test_strengths_that_are_learned_begin_where_the_fixed_one_is_and_part():
-    fixed, field, qc, qg, enc = setup(TWO, TieConfig("gaussian", "hier", sigma=0.5))
-    learned, *_ = setup(TWO, TieConfig("gaussian", "hier", sigma=0.5, learn_strength=True))
+    fixed, field, qc, qg, enc = setup(TWO, GaussianTieConfig("gaussian", "hier", sigma=0.5))
+    learned, *_ = setup(TWO, GaussianTieConfig("gaussian", "hier", sigma=0.5, learn_strength=True))
     assert not list(fixed.parameters()) and not fixed.state_dict()
     torch.testing.assert_close(learned.s(1), fixed.s(1))
     loss = sum(learned.rate(field, qg, qc, enc)).mean()
@@ -165,7 +166,7 @@ def test_strengths_that_are_learned_begin_where_the_fixed_one_is_and_part():
 def test_learned_strengths_find_how_far_latents_are_apart():
     """At the top and at lower layers, a dimension at a time."""
     n, truth = 20_000, torch.tensor([0.05, 0.2, 0.5, 1.0, 2.0])
-    tie, field, *_ = setup(ONE, TieConfig("gaussian", "hier", 1.0, 0.5, learn_strength=True))
+    tie, field, *_ = setup(ONE, GaussianTieConfig("gaussian", "hier", 1.0, 0.5, learn_strength=True))
     g = torch.Generator().manual_seed(0)
     zc = torch.randn(n, 5, generator=g)  # zg | zc as the model itself draws it
     zg = zc / (1 + truth) + (truth / (1 + truth)).sqrt() * torch.randn(n, 5, generator=g)
@@ -205,7 +206,7 @@ def test_a_flow_begins_as_its_mixture_and_learns_what_no_mixture_of_two_is():
     two = LadderConfig("fc", (2,), (8,), norm="none")
     score = {}
     for kind in ("mixture", "flow"):
-        tie, field, *_ = setup(two, TieConfig(kind, "top", **config))
+        tie, field, *_ = setup(two, TIE_CONFIGS[kind](layers="top", **config))
         tie.place_components(latents, torch.Generator().manual_seed(0))
         enc = encoded([torch.zeros(4000, 2)])
         before = tie.mixture(enc).log_prob(latents).mean()

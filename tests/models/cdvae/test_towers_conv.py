@@ -10,7 +10,7 @@ from coembed.models.cdvae.mode_proposals import ModeProposals
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
 
-SEES = LadderConfig("conv", (3, 2, 2), (16, 16, 8), (8, 4, 2), sees=True)
+SEES = LadderConfig("conv", (3, 2, 2), (16, 16, 8), (8, 4, 2), conditional=True)
 
 
 def shaken(module):
@@ -27,7 +27,7 @@ def small(condition, field, **changes):
     narrow = dataclasses.replace(config.field, hidden=(16, 16, 16, 8), codes=(4, 2, 2, 1))
     regression = dataclasses.replace(config.regression, rank=16, features=8, patches=0)
     tie = dataclasses.replace(config.tie, hidden=16, components=3)
-    parts = {"field": narrow, "regression": regression, "tie": tie, "kinds": 3} | changes
+    parts = {"field": narrow, "regression": regression, "tie": tie, "n_proposals": 3} | changes
     return CDVAE(dataclasses.replace(config, **parts))
 
 
@@ -134,11 +134,11 @@ def test_what_a_layer_may_keep_for_free_costs_that_and_has_no_gradient():
 
 
 def test_what_only_a_tower_that_sees_can_be_given_is_refused_elsewhere():
-    with pytest.raises(ConfigError, match="sees: is of a conv tower, got tower 'fc'"):
-        LadderConfig(sees=True)
-    with pytest.raises(ConfigError, match=r"kinds: got 4, expected 0, or more with field\.sees=true"):
-        CDVAEConfig((1, 8, 8), (1, 8, 8), kinds=4)
-    with pytest.raises(ConfigError, match="kinds: needs a regression"):
-        CDVAEConfig((1, 16, 16), (1, 16, 16), field=SEES, kinds=2)
-    with pytest.raises(ConfigError, match="kinds: got -1"):
-        small((1, 16, 16), (1, 16, 16), kinds=-1)
+    with pytest.raises(ConfigError, match="conditional: is of a conv tower, got tower 'fc'"):
+        LadderConfig(conditional=True)
+    with pytest.raises(ConfigError, match=r"n_proposals: got 4, expected 0, or more with field\.condi"):
+        CDVAEConfig((1, 8, 8), (1, 8, 8), n_proposals=4)
+    with pytest.raises(ConfigError, match="n_proposals: needs a regression"):
+        CDVAEConfig((1, 16, 16), (1, 16, 16), field=SEES, n_proposals=2)
+    with pytest.raises(ConfigError, match="n_proposals: got -1"):
+        small((1, 16, 16), (1, 16, 16), n_proposals=-1)

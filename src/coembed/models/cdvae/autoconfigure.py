@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from coembed.data.names import groups_of
 from coembed.data.pairs import Pairs
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, RegressionConfig
-from coembed.models.cdvae.dataset_stats import HEAVY, Evidence, gather
+from coembed.errors import ConfigError
+from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, MixtureTieConfig, RegressionConfig
+from coembed.models.cdvae.dataset_stats import HEAVY, DatasetStats, gather
 
 MANY = 5_000  # scenes from which the preset is as it is
 _FEW = 200  # scenes below which no U-Net is worth its weights
@@ -23,23 +24,23 @@ _A_PATCH_CODE = 60  # scenes a component of patches that the tie may read
 
 
 @dataclass(frozen=True)
-class Fitted:
+class AutoConfig:
     """A config, and why it is as it is.
 
     Attributes:
         config: the preset's, changed.
-        evidence: what it was chosen by; None for fewer than ten pairs.
+        stats: what it was chosen by; None for fewer than ten pairs.
         reasons: one short sentence a change, or that none was needed.
     """
 
     config: CDVAEConfig
-    evidence: Evidence | None
+    stats: DatasetStats | None
     reasons: tuple[str, ...]
 
 
-def fit_preset(
+def autoconfigure(
     config: CDVAEConfig, pairs: Pairs, *, seed: int = 0, names: Sequence[str] | None = None
-) -> Fitted:
+) -> AutoConfig:
     """The preset ``default`` for these training pairs; takes seconds, and is the same for the same seed.
 
     Args:
@@ -51,24 +52,26 @@ def fit_preset(
     names = [str(row) for row in range(len(pairs))] if names is None else names
     scenes = len(set(groups_of(names)))
     rank = min(config.regression.rank if config.regression else 1, _read(scenes))
-    evidence = gather(pairs, rank=rank, seed=seed, names=names)
-    if evidence is None:  # so few that nothing can be held out
-        evidence = Evidence(len(pairs), len(pairs), scenes, 0.0, 1e4, 3.0, 0.0, 1.0)
-    changed, reasons = adapted(config, evidence)
-    return Fitted(changed, evidence, tuple(reasons))
+    stats = gather(pairs, rank=rank, seed=seed, names=names)
+    if stats is None:  # so few that nothing can be held out
+        stats = DatasetStats(len(pairs), len(pairs), scenes, 0.0, 1e4, 3.0, 0.0, 1.0)
+    changed, reasons = adapt(config, stats)
+    return AutoConfig(changed, stats, tuple(reasons))
 
 
-def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[str]]:
-    """What the evidence asks of the config, as a function of both alone."""
+def adapt(config: CDVAEConfig, stats: DatasetStats) -> tuple[CDVAEConfig, list[str]]:
+    """The config that suits these statistics, as a function of both alone."""
     reasons = [
-        f"{evidence.pairs} pairs of {evidence.groups} scenes; ridge regression explains "
-        f"{100 * evidence.explained:.1f}% of scenes held out: ridge {evidence.ridge:.3g}"
+        f"{stats.pairs} pairs of {stats.groups} scenes; ridge regression explains "
+        f"{100 * stats.explained:.1f}% of scenes held out: ridge {stats.ridge:.3g}"
     ]
     regression, tie = config.regression or RegressionConfig(channels=0), config.tie
-    regression = dataclasses.replace(regression, ridge=evidence.ridge)
-    if evidence.groups < MANY:
+    if not isinstance(tie, MixtureTieConfig):
+        raise ConfigError(f"tie: got family {tie.family!r}, expected a mixture, which is what can be fitted")
+    regression = dataclasses.replace(regression, ridge=stats.ridge)
+    if stats.groups < MANY:
         channels, why = regression.channels, "a small U-Net for the mean"
-        if evidence.groups < _FEW:
+        if stats.groups < _FEW:
             channels, why = 0, "no U-Net"
         elif channels:
             channels = min(16, channels)
@@ -76,23 +79,23 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
             regression,
             channels=channels,
             dropout=0.3,
-            rank=min(regression.rank, _read(evidence.groups)),
-            patch_rank=min(regression.patch_rank, max(4, evidence.groups // _A_PATCH_CODE)),
+            rank=min(regression.rank, _read(stats.groups)),
+            patch_rank=min(regression.patch_rank, max(4, stats.groups // _A_PATCH_CODE)),
         )
         tie = dataclasses.replace(tie, refine=0, detail=0, dropout=0.2)
         reasons.append(f"few scenes: {why}, none for details, more dropout")
-    if evidence.kurtosis > HEAVY:
+    if stats.kurtosis > HEAVY:
         tie = dataclasses.replace(tie, components=32, least_log_var=-8.0)
-        reasons.append(f"heavy tails (kurtosis {evidence.kurtosis:.0f}): 32 components down to tiny scales")
-    tie = dataclasses.replace(tie, components=max(1, min(tie.components, evidence.groups // 12)))
-    if evidence.field_scale:
+        reasons.append(f"heavy tails (kurtosis {stats.kurtosis:.0f}): 32 components down to tiny scales")
+    tie = dataclasses.replace(tie, components=max(1, min(tie.components, stats.groups // 12)))
+    if stats.field_scale:
         reasons.append(
-            f"fields beyond {evidence.field_scale:.3g} count as their logarithm (energy score of a linear "
-            f"model x {evidence.gain:.3f})"
+            f"fields beyond {stats.field_scale:.3g} count as their logarithm (energy score of a linear "
+            f"model x {stats.gain:.3f})"
         )
-    settable = max(1, evidence.scenes // _A_CODE)
+    settable = max(1, stats.scenes // _A_CODE)
     field = _narrowed(config.field, settable)
-    condition = _narrowed(config.condition, max(1, evidence.groups // _A_CODE))
+    condition = _narrowed(config.condition, max(1, stats.groups // _A_CODE))
     if field != config.field:
         reasons.append(f"{sum(field.codes)} codes of the field, of the condition {sum(condition.codes)}")
     changed = dataclasses.replace(
@@ -101,7 +104,7 @@ def adapted(config: CDVAEConfig, evidence: Evidence) -> tuple[CDVAEConfig, list[
         field=field,
         tie=tie,
         regression=regression,
-        field_scale=evidence.field_scale,
+        field_scale=stats.field_scale,
     )
     return changed, reasons
 

@@ -1,11 +1,11 @@
-"""What a co-embedding model is made of: one frozen dataclass a part, only the options that part has."""
+"""Parts of a co-embedding model: one frozen dataclass each, with only the options that the part has."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coembed.errors import ConfigError
 
@@ -19,7 +19,7 @@ class LadderConfig:
             ``linear`` has whitened principal components as codes, set in closed form before training.
         codes: width of every code, top first; for ``conv`` channels of spatial maps.
         hidden: width of the hidden layers at every code (``fc``) or channels (``conv``); none for ``linear``.
-        sees: ``conv`` only, of the field: prior, posterior and decoder read maps of the condition, too.
+        conditional: ``conv`` only, of the field: prior, posterior and decoder read maps of the condition, too.
         maps: ``conv`` only: side of every spatial code as a divisor of the field, e.g. 8 for 4 x 4 at 32 x 32.
         norm: normalisation of hidden layers.
         shared: inference merges with the generative prior itself (else with a top-down net of its own).
@@ -33,7 +33,7 @@ class LadderConfig:
     codes: tuple[int, ...] = (16, 32, 64)
     hidden: tuple[int, ...] = (128, 256, 512)
     maps: tuple[int, ...] = ()
-    sees: bool = False
+    conditional: bool = False
     norm: Literal["layer", "batch", "none"] = "layer"
     shared: bool = True
     only_mean_up: bool = False
@@ -52,49 +52,83 @@ class LadderConfig:
             raise ConfigError(f"maps: got {len(self.maps)} divisors, expected one per code: {len(self.codes)}")
         if self.tower == "conv" and any(a < b or a % b for a, b in zip(self.maps, self.maps[1:], strict=False)):
             raise ConfigError(f"maps: got {self.maps}, expected each divisor to be a multiple of the next")
-        if self.sees and self.tower != "conv":
-            raise ConfigError(f"sees: is of a conv tower, got tower {self.tower!r}")
+        if self.conditional and self.tower != "conv":
+            raise ConfigError(f"conditional: is of a conv tower, got tower {self.tower!r}")
         if not 0 < self.sigma_floor <= self.sigma:
             raise ConfigError(
                 f"sigma: got {self.sigma} with floor {self.sigma_floor}, expected 0 < floor <= sigma"
             )
 
 
+Layers = Literal["top", "all", "hier"]
+"""Where a tie is: at the ``top`` latent, at ``all`` at once, or ``hier``: at every layer given those above."""
+
+
 @dataclass(frozen=True)
-class TieConfig:
-    """How the codes of condition and field hang together (sec. 3.2, 3.3).
+class NoTieConfig:
+    """Fields have the field ladder's own prior, whatever the condition."""
+
+    family: Literal["none"] = "none"
+    layers: Layers = "hier"
+
+    features: ClassVar[bool] = False
+    refine: ClassVar[int] = 0
+
+
+@dataclass(frozen=True)
+class GaussianTieConfig:
+    """A Gaussian between latents of both sides (eq. 3, 4).
 
     Attributes:
-        kind: ``gaussian`` (eq. 3), ``mixture`` density (eq. 6), a normalising ``flow`` from such a mixture, or
-            ``none``.
-        layers: the ``top`` code, ``all`` codes at once, or ``hier``: every layer given those above.
-        fraction: share of a code's dimensions that a Gaussian tie ties.
-        sigma: sigma_t of the Gaussian tie; the width of mixture components (start value if learned).
-        conditional: a Gaussian tie's draws: ``exact`` N(zc / (1 + s), s / (1 + s)) or the ``paper``'s N(zc, s).
-        components: K of the mixture.
-        learn_sigma: mixture components have scales of their own, in bands of neighbouring dimensions.
-        learn_strength: a Gaussian tie's sigma_t is learned, one a tied dimension, from ``sigma`` on.
-        couplings: layers of a ``flow``.
-        prior: the mixture ``replace``s the field code's N(0, I), or is ``add``ed to it (the paper's eq. 7).
-        hidden: width of the mixture's network.
-        features: the mixture also reads the condition regression's features.
-        refine: ``hier`` mixtures on a linear tower: channels of a U-Net that sees the condition and the field
-            decoded from the codes above, and says what the lower codes are; 0 leaves it out.
-        dropout: of the mixture's networks and the U-Net.
-        detail: ``hier`` mixtures: leading dimensions of a lower code whose mean a vector network
-            moves; 0 for none.
-        least_log_var: lower bound of the log variance of learned scales. Where some fields are next to nothing
-            (a scene that stands still), -4 is too wide for them.
-        experts: components' means are regressions of their own on the condition's codes, set in closed form
-            (``linear`` towers), plus the network's: each finds a kind of field at once.
+        fraction: share of a layer's dimensions that are tied.
+        sigma: sigma_t.
+        conditional: samples are from the ``exact`` N(zc / (1 + s), s / (1 + s)) or the ``paper``'s N(zc, s).
+        learn_strength: sigma_t is learned, one per tied dimension, from ``sigma`` on.
     """
 
-    kind: Literal["none", "gaussian", "mixture", "flow"] = "gaussian"
-    layers: Literal["top", "all", "hier"] = "hier"
+    family: Literal["gaussian"] = "gaussian"
+    layers: Layers = "hier"
     fraction: float = 0.8
     sigma: float = 0.3
     conditional: Literal["exact", "paper"] = "exact"
+    learn_strength: bool = False
+
+    features: ClassVar[bool] = False
+    refine: ClassVar[int] = 0
+
+    def __post_init__(self):
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction: got {self.fraction}, expected a number in (0, 1]")
+        if self.sigma <= 0:
+            raise ConfigError(f"sigma: got {self.sigma}, expected a positive number")
+
+
+@dataclass(frozen=True)
+class MixtureTieConfig:
+    """A mixture density network (eq. 6, 7).
+
+    Attributes:
+        components: K of the mixture.
+        sigma: width of the components (start value if learned).
+        learn_sigma: components have scales of their own, in bands of neighbouring dimensions.
+        prior: the mixture ``replace``s the field latent's N(0, I), or is ``add``ed to it (the paper's eq. 7).
+        hidden: width of the network.
+        features: it also reads the condition regression's features.
+        detail: at ``hier`` layers: leading dimensions of a lower latent whose mean a vector network moves; 0
+            for none.
+        refine: at ``hier`` layers of a linear tower: channels of a U-Net that reads the condition and the field
+            decoded from the latents above, and says what the lower ones are; 0 leaves it out.
+        dropout: of the networks.
+        least_log_var: lower bound of the log variance of learned scales. Where some fields are next to nothing
+            (a scene that stands still), -4 is too wide for them.
+        experts: components' means are regressions of their own on the condition's latents, set in closed form
+            (``linear`` towers), plus the network's: each finds a mode of the fields at once.
+    """
+
+    family: Literal["mixture"] = "mixture"
+    layers: Layers = "hier"
     components: int = 12
+    sigma: float = 0.3
     learn_sigma: bool = True
     prior: Literal["replace", "add"] = "replace"
     hidden: int = 256
@@ -104,24 +138,42 @@ class TieConfig:
     dropout: float = 0.0
     least_log_var: float = -4.0
     experts: bool = False
-    learn_strength: bool = False
-    couplings: int = 4
 
     def __post_init__(self):
         if not self.least_log_var < 0:
             raise ConfigError(f"least_log_var: got {self.least_log_var}, expected less than 0")
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"fraction: got {self.fraction}, expected a number in (0, 1]")
         if self.sigma <= 0:
             raise ConfigError(f"sigma: got {self.sigma}, expected a positive number")
         if self.components < 1:
             raise ConfigError(f"components: got {self.components}, expected at least 1")
+        if self.prior == "add" and self.layers == "hier":
+            raise ConfigError("prior: 'add' is the paper's form at 'top' or 'all'; 'hier' needs 'replace'")
+
+
+@dataclass(frozen=True)
+class FlowTieConfig(MixtureTieConfig):
+    """A normalising flow from a mixture.
+
+    Attributes:
+        couplings: layers of the flow.
+    """
+
+    family: Literal["flow"] = "flow"  # type: ignore[assignment]  # the tag by which a file is read
+    couplings: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
         if self.couplings < 1:
             raise ConfigError(f"couplings: got {self.couplings}, expected at least 1")
-        if self.learn_strength and self.kind != "gaussian":
-            raise ConfigError(f"learn_strength: is of a gaussian tie, got kind {self.kind!r}")
-        if self.kind in ("mixture", "flow") and self.prior == "add" and self.layers == "hier":
-            raise ConfigError("prior: 'add' is the paper's form at 'top' or 'all'; 'hier' needs 'replace'")
+
+
+TieConfig = NoTieConfig | GaussianTieConfig | MixtureTieConfig | FlowTieConfig
+TIE_CONFIGS: dict[str, type[TieConfig]] = {
+    "none": NoTieConfig,
+    "gaussian": GaussianTieConfig,
+    "mixture": MixtureTieConfig,
+    "flow": FlowTieConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -171,15 +223,15 @@ class CDVAEConfig:
         clip: samples are clipped to this range (natural units), if any.
         field_scale: fields are modelled as ``asinh(field / field_scale)``: straight below the scale (natural
             units), logarithmic above, for heavy tails such as motion's. 0: as they are.
-        kinds: regressions of a mixture, set in closed form, whose fields are shown to a field tower that sees
-            the condition; 0: none.
+        n_proposals: regressions of a mixture, set in closed form, whose fields are shown to a conditional field
+            tower; 0: none.
     """
 
     condition_shape: tuple[int, int, int]
     field_shape: tuple[int, int, int]
     condition: LadderConfig = dataclasses.field(default_factory=LadderConfig)
     field: LadderConfig = dataclasses.field(default_factory=LadderConfig)
-    tie: TieConfig = dataclasses.field(default_factory=TieConfig)
+    tie: TieConfig = dataclasses.field(default_factory=GaussianTieConfig)
     regression: RegressionConfig | None = None
     condition_code: Literal["sample", "mean"] = "sample"
     warmup: bool = True
@@ -187,7 +239,7 @@ class CDVAEConfig:
     decode: Literal["mean", "draw"] = "mean"
     clip: tuple[float, float] | None = None
     field_scale: float = 0.0
-    kinds: int = 0
+    n_proposals: int = 0
 
     def __post_init__(self):
         if not 0 <= self.field_scale < math.inf:
@@ -196,7 +248,11 @@ class CDVAEConfig:
             if len(shape) != 3 or min(shape) < 1:
                 raise ConfigError(f"{name}: got {shape}, expected (channels, height, width)")
         layers = len(self.field.codes)
-        if self.tie.kind == "gaussian" and self.tie.layers != "top" and len(self.condition.codes) != layers:
+        if (
+            isinstance(self.tie, GaussianTieConfig)
+            and self.tie.layers != "top"
+            and len(self.condition.codes) != layers
+        ):
             raise ConfigError(
                 f"tie: a Gaussian tie at {self.tie.layers!r} layers needs as many codes on both sides, "
                 f"got {len(self.condition.codes)} and {layers}"
@@ -205,10 +261,12 @@ class CDVAEConfig:
             raise ConfigError("tie.features: needs a regression, whose features it reads")
         if self.tie.refine and self.field.tower != "linear":
             raise ConfigError(f"tie.refine: needs a linear field tower, got {self.field.tower!r}")
-        if self.kinds < 0 or (self.kinds and not self.field.sees):
-            raise ConfigError(f"kinds: got {self.kinds}, expected 0, or more with field.sees=true")
-        if self.kinds and self.regression is None:
-            raise ConfigError("kinds: needs a regression, whose principal components it reads")
+        if self.n_proposals < 0 or (self.n_proposals and not self.field.conditional):
+            raise ConfigError(
+                f"n_proposals: got {self.n_proposals}, expected 0, or more with field.conditional=true"
+            )
+        if self.n_proposals and self.regression is None:
+            raise ConfigError("n_proposals: needs a regression, whose principal components it reads")
         if self.clip and not self.clip[0] < self.clip[1]:
             raise ConfigError(f"clip: got {self.clip}, expected (low, high) with low < high")
 

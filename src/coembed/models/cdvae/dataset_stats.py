@@ -1,4 +1,4 @@
-r"""What training pairs say about a model before it is trained: closed-form samplers, judged on pairs held out.
+r"""Statistics of training pairs that decide about a model: closed-form samplers, judged on pairs held out.
 
 A sampler of a few seconds stands in for the model: ridge regression of the field on the condition's principal
 components, and a Gaussian around it (probabilistic principal components of the residual). It is fitted on a
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from coembed.data.names import groups_of, whole_of
 from coembed.data.pairs import Pairs
+from coembed.numerics.scoring_rules import energy_score
 
 _PAIRS, _VALUES = 2_000, 24 << 20  # looked at, at most: so many pairs, or as many as have so many values
-_LEAST = 10  # pairs; fewer say nothing
+MIN_PAIRS = 10  # pairs; fewer say nothing
 _FEW = 500  # pairs; up to so many, every pair is held out once, in one of five folds
 _FOLDS = 5
 _DRAWS = 20  # samples per condition for the energy score
@@ -31,8 +32,8 @@ HEAVY = 10.0  # kurtosis of the residual's leading components; a Gaussian's is 3
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the pairs say.
+class DatasetStats:
+    """Statistics of the pairs.
 
     Attributes:
         pairs: training pairs in all.
@@ -55,7 +56,7 @@ class Evidence:
     gain: float
 
 
-def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = None) -> Evidence | None:
+def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = None) -> DatasetStats | None:
     """Fit and score the stand-in; a few seconds, whatever the number of pairs.
 
     Args:
@@ -72,7 +73,7 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
     scenes = len({whole_of(name) for name in names})
     generator = torch.Generator().manual_seed(seed)
     count = max(groups, default=-1) + 1
-    if len(groups) < _LEAST or count < 2:
+    if len(groups) < MIN_PAIRS or count < 2:
         return None
     first = torch.tensor([0])
     values = pairs.condition(first).numel() + pairs.field(first).numel()
@@ -89,7 +90,7 @@ def gather(pairs: Pairs, *, rank: int, seed: int, names: Sequence[str] | None = 
     fitted = 1 - sum(float(held.float().mean()) for held in folds) / len(folds)
     # The best penalty is a matter of the noise: the more scenes, the less it counts.
     sampled = len(set(group.tolist())) * fitted
-    return Evidence(
+    return DatasetStats(
         pairs=len(pairs),
         scenes=scenes,
         groups=count,
@@ -117,7 +118,7 @@ def _choose(groups: Sequence[int], limit: int, generator: torch.Generator) -> tu
 
 
 def _folds(group: Tensor, count: int, generator: torch.Generator) -> list[Tensor]:
-    """Which pairs each fold holds out: a fifth of the groups each."""
+    """Pairs that each fold holds out: a fifth of the groups each."""
     numbers = group.unique()
     shuffled = numbers[torch.randperm(len(numbers), generator=generator)]
     parts = [shuffled[k :: min(_FOLDS, len(numbers))] for k in range(min(count, len(numbers)))]
@@ -131,7 +132,7 @@ class _Condition:
         self.held = held
         fitted = x[~held]
         centre = fitted.mean(0)
-        self.variance, basis = leading(fitted - centre, rank)
+        self.variance, basis = leading_components(fitted - centre, rank)
         white = basis / self.variance.sqrt()
         self.fitted, self.asked = (fitted - centre) @ white, (x[held] - centre) @ white
 
@@ -163,11 +164,11 @@ def _judge(conditions: list[_Condition], y: Tensor, scale: float, seed: int) -> 
         generator = torch.Generator().manual_seed(seed)
         residual = fold.residual(ridge)
         kurtosis += _kurtosis(residual) / len(folds)
-        drawn, rows = fold.draw(ridge, residual, generator)
-        natural = torch.sinh(drawn) * scale if scale else drawn
+        sampled, rows = fold.draw(ridge, residual, generator)
+        natural = torch.sinh(sampled) * scale if scale else sampled
         low, high = y[~one.held].amin((0, 2, 3)), y[~one.held].amax((0, 2, 3))
         natural = torch.minimum(torch.maximum(natural, low[:, None, None]), high[:, None, None])
-        energies.append(_energy(natural, y[one.held][rows]))
+        energies.append(energy_score(natural, y[one.held][rows]))
     variance = sum(float(fold.asked.square().mean()) for fold in folds) / len(folds)
     return _Judged(scale, ridge, min(errors), variance, kurtosis, float(torch.cat(energies).mean()))
 
@@ -195,14 +196,14 @@ class _Fold:
         return float(self.asked.square().mean() + change / self.asked.numel())
 
     def residual(self, ridge: float) -> Tensor:
-        """What the regression leaves of the pairs fitted on."""
+        """Residuals of the regression on the pairs fitted on."""
         return self.fitted - self.condition.fitted @ (self.condition.gains(ridge)[:, None] * self.slopes)
 
     def draw(self, ridge: float, residual: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Samples (n, rows, c, h, w), unstandardised, and which of the pairs held out they are for."""
         rows = torch.arange(min(_SCORED, len(self.asked))) * len(self.asked) // min(_SCORED, len(self.asked))
         mean = self.condition.asked[rows] @ (self.condition.gains(ridge)[:, None] * self.slopes) + self.offset
-        variance, basis = leading(residual, min(_RANK, max(1, len(residual) // 4)))
+        variance, basis = leading_components(residual, min(_RANK, max(1, len(residual) // 4)))
         size = residual.shape[1]
         left = float(residual.square().sum() / len(residual) - variance.sum()) / max(1, size - len(variance))
         codes = torch.randn(_DRAWS, len(rows), len(variance), generator=generator) * variance.sqrt()
@@ -211,7 +212,7 @@ class _Fold:
         return fields * self.std + self.mean, rows
 
 
-def leading(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def leading_components(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Variances (rank,) and directions (size, rank) of centred rows x (n, size), those that are not nothing.
 
     Two rounds of subspace iteration from a fixed start [Halko, Martinsson and Tropp 2011].
@@ -228,15 +229,6 @@ def leading(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def _kurtosis(residual: Tensor) -> float:
-    variance, basis = leading(residual, 16)
+    variance, basis = leading_components(residual, 16)
     codes = residual @ basis / variance.sqrt()
     return float(codes.pow(4).mean() / codes.square().mean().square())
-
-
-def _energy(drawn: Tensor, truth: Tensor) -> Tensor:
-    """The fair energy score of every pair (rows,), in the L2 norm of the field."""
-    samples, fields = drawn.flatten(2), truth.flatten(1)
-    to_truth = (samples - fields).norm(dim=2).mean(0)
-    by_row = samples.transpose(0, 1)
-    apart = torch.cdist(by_row, by_row).sum((1, 2)) / (len(samples) * (len(samples) - 1))
-    return to_truth - apart / 2

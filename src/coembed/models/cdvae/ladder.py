@@ -105,5 +105,5 @@ def build_tower(
 ) -> Tower:
     """The tower that ``config.tower`` names, for data of ``shape``; arguments are those of the ladder."""
     if config.tower == "conv":
-        return ConvolutionalTower(config, shape, context_shape if config.sees else None, n_proposals)
+        return ConvolutionalTower(config, shape, context_shape if config.conditional else None, n_proposals)
     return {"fc": FullyConnectedTower, "linear": LinearTower}[config.tower](config, shape)

@@ -39,13 +39,15 @@ class CoEmbedding(Scaled):
         super().__init__(config)
         self.sampling = sampling or SamplingConfig()
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
-        self.field_ladder = LadderVAE(config.field, config.field_shape, config.condition_shape, config.kinds)
+        self.field_ladder = LadderVAE(
+            config.field, config.field_shape, config.condition_shape, config.n_proposals
+        )
         self.regression, proposals, features = None, None, 0
         if config.regression is not None:
             self.regression = Regression(config.regression, config.condition_shape, config.field_shape)
             features = self.regression.feature_size
-            if config.kinds:
-                proposals = ModeProposals(config.kinds, self.regression.rank, config.field_shape)
+            if config.n_proposals:
+                proposals = ModeProposals(config.n_proposals, self.regression.rank, config.field_shape)
         self.add_module("kinds", proposals)  # as files have called it since version 1
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder, features)
 

@@ -7,7 +7,13 @@ import math
 from collections.abc import Callable
 
 from coembed.errors import ConfigError
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, RegressionConfig, TieConfig
+from coembed.models.cdvae.config import (
+    CDVAEConfig,
+    GaussianTieConfig,
+    LadderConfig,
+    MixtureTieConfig,
+    RegressionConfig,
+)
 from coembed.models.cdvae.patch_features import fit_in
 
 Shape = tuple[int, int, int]
@@ -41,19 +47,19 @@ def preset(name: str, condition_shape: Shape, field_shape: Shape) -> CDVAEConfig
 def _paper_shallow(condition: Shape, field: Shape) -> CDVAEConfig:
     """One latent layer and a Gaussian tie (sec. 6.2)."""
     one = LadderConfig(**{**_PAPER.__dict__, "codes": (64,), "hidden": (512,)})
-    return CDVAEConfig(condition, field, one, one, TieConfig("gaussian", "top", conditional="paper"))
+    return CDVAEConfig(condition, field, one, one, GaussianTieConfig(layers="top", conditional="paper"))
 
 
 def _paper_gauss(condition: Shape, field: Shape) -> CDVAEConfig:
     """Three layers, 80% of every code tied by a Gaussian (eq. 3, 4)."""
-    tie = TieConfig("gaussian", "hier", conditional="paper")
+    tie = GaussianTieConfig(layers="hier", conditional="paper")
     return CDVAEConfig(condition, field, _PAPER, _PAPER, tie)
 
 
 def _paper_mdn(components: int) -> Callable[[Shape, Shape], CDVAEConfig]:
     def build(condition: Shape, field: Shape) -> CDVAEConfig:
-        tie = TieConfig(
-            "mixture", "all", components=components, learn_sigma=False, sigma=0.3, prior="add", hidden=256
+        tie = MixtureTieConfig(
+            layers="all", components=components, learn_sigma=False, sigma=0.3, prior="add", hidden=256
         )
         return CDVAEConfig(condition, field, _PAPER, _PAPER, tie)
 
@@ -67,15 +73,15 @@ def _convolutional(condition: Shape, field: Shape) -> CDVAEConfig:
         codes=(16, 8, 4, 2),
         hidden=(96, 96, 64, 32),
         maps=(math.gcd(*field[1:]), 8, 4, 2),
-        sees=True,
+        conditional=True,
         norm="layer",
     )
     return dataclasses.replace(
         _default(condition, field),
         field=ladder,
-        tie=TieConfig("mixture", "top", components=12, features=True),
+        tie=MixtureTieConfig(layers="top", components=12, features=True),
         regression=_regression(condition, channels=0),
-        kinds=12,
+        n_proposals=12,
         warmup=True,
         free_bits=2.0,
     )
@@ -100,9 +106,8 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
         field,
         condition=LadderConfig(tower="linear", codes=condition_codes, hidden=(), sigma=0.1, sigma_floor=0.02),
         field=LadderConfig(tower="linear", codes=codes, hidden=(), sigma=0.05, sigma_floor=0.02),
-        tie=TieConfig(
-            "mixture",
-            "hier",
+        tie=MixtureTieConfig(
+            layers="hier",
             components=12,
             features=True,
             refine=32 if unet else 0,
@@ -116,7 +121,7 @@ def _default(condition: Shape, field: Shape) -> CDVAEConfig:
 
 
 def unet_fits(condition: Shape, field: Shape) -> bool:
-    """Whether a U-Net, which halves its maps three times, can go from this condition to this field."""
+    """True if a U-Net, which halves its maps three times, can go from this condition to this field."""
     return condition[1:] == field[1:] and field[1] % 8 == 0 and field[2] % 8 == 0
 
 

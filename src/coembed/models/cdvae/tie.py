@@ -17,6 +17,7 @@ the field's ladder, which these take. Latents are lists, coarse to fine.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,8 @@ class Tie(nn.Module):
     """A network of the tie's tells latents below the top one from those above them."""
     is_joint = False
     """One mixture holds the latents of every layer."""
+
+    config: Any  # of the family's own class
 
     def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__()

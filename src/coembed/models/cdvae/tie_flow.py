@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coembed.errors import ModelError
-from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.config import FlowTieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie_mixture import HierarchicalMixture, JointMixture, MixtureTie, TopMixture
@@ -49,7 +49,7 @@ class FlowTie(MixtureTie):
     examples, paths between samples) is not for a flow.
     """
 
-    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+    def __init__(self, config: FlowTieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__(config, condition, field, feature_size)
         self.couplings = Couplings(self.dim, config.hidden, config.couplings, config.hidden // 2)
 

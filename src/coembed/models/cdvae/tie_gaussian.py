@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.config import GaussianTieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.inference import Inference, TopDownState, total
 from coembed.models.cdvae.ladder import LadderVAE
@@ -25,7 +25,9 @@ class GaussianTie(Tie):
     p(zg_i | zg_{i+1}, zc_i) is the normalised product of that prior and N(zc_i, s).
     """
 
-    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+    def __init__(
+        self, config: GaussianTieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0
+    ):
         super().__init__(config, condition, field, feature_size)
         pairs = zip(self.condition_sizes, self.sizes, strict=False)
         self.tied = [max(1, math.ceil(config.fraction * min(a, b))) for a, b in pairs]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coembed.models.cdvae.config import TieConfig
+from coembed.models.cdvae.config import MixtureTieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.inference import Inference, TopDownState, total
 from coembed.models.cdvae.ladder import LadderVAE
@@ -32,7 +32,7 @@ class MixtureTie(Tie):
 
     leaves_lower_layers = False
 
-    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+    def __init__(self, config: MixtureTieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__(config, condition, field, feature_size)
         known, k, hidden = sum(self.condition_sizes[: self.inputs]), config.components, config.hidden
         self.trunk = _trunk(known + feature_size, hidden, config.dropout)
@@ -197,7 +197,7 @@ class HierarchicalMixture(MixtureTie):
 
     moves_lower_latents = True
 
-    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+    def __init__(self, config: MixtureTieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
         super().__init__(config, condition, field, feature_size)
         size, self.lower, self.refine = sum(self.condition_sizes) + feature_size, nn.ModuleList(), None
         if config.refine and len(self.sizes) > 1:
@@ -234,7 +234,7 @@ class LowerPrior(nn.Module):
         config: of the tie.
     """
 
-    def __init__(self, inputs: int, size: int, config: TieConfig):
+    def __init__(self, inputs: int, size: int, config: MixtureTieConfig):
         super().__init__()
         hidden = 2 * config.hidden
         self.size, self.detail, self.least_log_var = size, min(size, config.detail), config.least_log_var

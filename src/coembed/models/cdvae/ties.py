@@ -18,6 +18,6 @@ _FAMILIES: dict[str, dict[str, type[Tie]]] = {
 
 
 def build_tie(config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int) -> Tie:
-    """The tie that ``config.kind`` and ``config.layers`` name; features are read where the config says so."""
-    tie = _FAMILIES[config.kind][config.layers]
+    """The tie that ``config.family`` and ``config.layers`` name; features are read where the config says so."""
+    tie = _FAMILIES[config.family][config.layers]
     return tie(config, condition, field, feature_size if config.features else 0)

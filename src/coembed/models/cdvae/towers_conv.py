@@ -1,7 +1,7 @@
 r"""The convolutional tower: codes that are maps of several scales, of one image or of one image given another.
 
-The field's tower may see the condition (``LadderConfig.sees``): prior, posterior and decoder then read its
-maps at every scale, so :math:`p(z_i \mid z_{>i}, x_c)` is local, and a detail of the photo moves the detail of
+The field's tower may see the condition (``LadderConfig.conditional``): prior, posterior and decoder then read
+its maps at every scale, so :math:`p(z_i \mid z_{>i}, x_c)` is local, and a detail of the photo moves that of
 the field at that place. What is one thing for the whole image is the top code's, which the tie gives a density.
 """
 
