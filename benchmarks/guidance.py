@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from guidance_table import write_results
 from guidance_worlds import world_blocks, world_store
+from neighborhoods import preservation
 
 from coembed.data.names import clip_of
 from coembed.data.similarity.features import Block, Scaling, action_block, pixel_block
 from coembed.data.similarity.files import read_features, write_features
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.neighborhoods import preservation
 from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS
 from coembed.models.pretrained import load_pretrained

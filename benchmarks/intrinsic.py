@@ -12,8 +12,8 @@ them. One half of the photos chooses thresholds ("tuning"), the other half gives
 Errors: `log RMSE` is the standard deviation of log(found / true shading) in a photo; `in cells` the same after
 averaging to 32 x 32 cells, which is what a model learns from; `LMSE` the local squared error, each window of 20
 pixels at its own best scale, the mean of shading and albedo (Grosse et al. 2009). WHDR, the disagreement with
-human judgements, needs those of Intrinsic Images in the Wild, which cannot be bundled: `whdr.py` of
-`coembed.imaging.intrinsic` computes it for who has them.
+human judgements, needs those of Intrinsic Images in the Wild, which cannot be bundled: `whdr.py`
+computes it for who has them.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def measure(method: str, features: np.ndarray) -> dict:
         "rise_mb": round(peak_mb() - before),
     }
     if embedded is not None:
-        from coembed.evaluation.neighborhoods import preservation
+        from neighborhoods import preservation
 
         rows = np.arange(len(features))[:: max(1, len(features) // 1500)]
         found |= {k: round(v, 4) for k, v in preservation(features[rows], embedded[rows], 15).items()}

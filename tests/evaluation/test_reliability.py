@@ -54,23 +54,3 @@ def test_spread_skill_is_one_if_exchangeable_whatever_n(n):
 def test_spread_skill_is_the_ratio_of_widths():
     samples, truth = draw(400, 200, truth_scale=2.0)
     assert calibration.spread_skill(samples, truth) == pytest.approx(0.5, abs=0.01)
-
-
-def test_rank_histogram_counts_and_shares_ties():
-    samples = torch.tensor([0.0, 1.0, 1.0, 2.0]).reshape(4, 1, 1, 1, 1).expand(4, 1, 1, 2, 2)
-    truth = torch.tensor([[-1.0, 0.5], [1.0, 3.0]]).reshape(1, 1, 2, 2)
-    third = 1 / 3
-    expected = torch.tensor([[1.0, 1 + third, third, third, 1.0]]) / 4
-    torch.testing.assert_close(calibration.rank_histogram(samples, truth), expected)
-
-
-def test_reliability_index_is_zero_if_flat_and_grows_with_underdispersion():
-    flat = calibration.rank_histogram(*draw(9, 2000)).mean(0)
-    narrow = calibration.rank_histogram(*draw(9, 500, truth_scale=3.0)).mean(0)
-    assert calibration.reliability_index(flat).item() < 0.02
-    # Both tails of a normal three times as wide: 2 * P(|x| > 1.5 / 3) of mass in 2 bins of 10, about 0.6
-    # against 0.2.
-    assert calibration.reliability_index(narrow).item() > 0.6
-    one_bin = torch.zeros(10)
-    one_bin[3] = 1
-    assert calibration.reliability_index(one_bin).item() == pytest.approx(2 * 0.9)

@@ -225,17 +225,6 @@ def chunks(pairs: Pairs) -> Iterator[slice]:
         yield slice(start, min(start + step, len(pairs)))
 
 
-def check_condition(condition: Tensor, pairs: Pairs) -> None:
-    """Check a batch of conditions against those fitted on.
-
-    Raises:
-        DataError: another shape.
-    """
-    wanted = tuple(pairs.condition(slice(0, 1)).shape[1:])
-    if condition.ndim != 4 or tuple(condition.shape[1:]) != wanted:
-        raise DataError(f"condition: got shape {tuple(condition.shape)}, expected (batch, {str(wanted)[1:]}")
-
-
 def mean_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Mean condition and mean field over all pairs, flattened, float64."""
     condition = torch.zeros(pairs.condition(slice(0, 1)).numel(), dtype=torch.float64)

@@ -76,37 +76,6 @@ def spread_skill(samples: Tensor, truth: Tensor) -> float:
     return float((spread.double().mean() / skill.double().mean()).sqrt())
 
 
-def rank_histogram(samples: Tensor, truth: Tensor) -> Tensor:
-    """Histogram of the truth's rank among the samples: flat if calibrated, U-shaped if samples vary too little.
-
-    Args:
-        samples: (n, batch, c, h, w).
-        truth: (batch, c, h, w).
-
-    Returns:
-        (batch, n + 1) fractions that sum to 1; bin r is the share of pixels with r samples below the truth,
-        ties shared evenly among their bins.
-    """
-    count = check_samples(samples, truth)
-    below, equal = _below_and_equal(samples, truth)
-    below, share = below.flatten(1), 1 / (equal.flatten(1) + 1).double()
-    steps = share.new_zeros(len(truth), count + 2)
-    steps.scatter_add_(1, below, share)
-    steps.scatter_add_(1, below + equal.flatten(1) + 1, -share)
-    # Sums of steps that should cancel exactly leave rounding of 1e-16; a share below zero would look like a
-    # mistake.
-    return (steps.cumsum(1)[:, :-1].clamp(min=0) / below.shape[1]).float()
-
-
-def reliability_index(histogram: Tensor) -> Tensor:
-    """Sum of absolute deviations of a rank histogram (..., bins) from flat: 0 if flat, below 2 [Delle Monache
-    2006].
-
-    Average histograms over examples first: one example's is ragged for any sampler.
-    """
-    return (histogram - 1 / histogram.shape[-1]).abs().sum(-1)
-
-
 def cells(samples: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """The part of the unit interval that every value's rank allows: ``(low, high)``, each like ``truth``."""
     below, equal = _below_and_equal(samples, truth)

@@ -56,11 +56,6 @@ class Gaussian:
         mean = self.mean + gate * (other.mean - self.mean)
         return Gaussian(mean, -torch.logaddexp(-self.log_var, -other.log_var))
 
-    def expected_log_prob(self, posterior: Gaussian) -> Tensor:
-        """E_q[log self(z)] for z ~ ``posterior``, closed form, (batch,)."""
-        spread = torch.exp(posterior.log_var) + (posterior.mean - self.mean).square()
-        return _sum(-0.5 * (LOG_2PI + self.log_var + spread * torch.exp(-self.log_var)))
-
     def entropy(self) -> Tensor:
         """Differential entropy, (batch,)."""
         return _sum(0.5 * (1 + LOG_2PI + self.log_var + torch.zeros_like(self.mean)))

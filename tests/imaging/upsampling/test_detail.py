@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 
 from coembed.errors import ConfigError, DataError
-from coembed.imaging.upsampling.detail import add_detail, detail_delta, detailed_strips
+from coembed.imaging.upsampling.detail import add_detail, detail_delta
 from coembed.imaging.upsampling.interpolate import Interpolator
+
+
+def detailed_strips(up, layer, sample, own, strength=1.0, log=False, rows=256):
+    """Eq. 10 strip by strip, as photos are edited."""
+    for part, change in up.strips(detail_delta(sample, own, strength, log=log), rows):
+        yield part, add_detail(layer[..., part, :], change, log=log)
 
 
 @pytest.fixture(scope="module")

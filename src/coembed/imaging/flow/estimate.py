@@ -13,7 +13,6 @@ direct match fails where a picture turns and drifts by 50 px in 12 frames: 27 px
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 
 import cv2
 import numpy as np
@@ -98,18 +97,6 @@ def chain(frames: Iterable[np.ndarray], method: str = "dis") -> np.ndarray:
     if total is None:
         raise DataError(f"a chain of {0 if before is None else 1} frames, expected at least 2")
     return total
-
-
-def chain_flows(flows: Iterable[np.ndarray]) -> np.ndarray:
-    """Flows from frame to frame, each (h, w, 2), as one flow from the first frame to the last.
-
-    Raises:
-        ValueError: no flow, or flows of different sizes.
-    """
-    flows = list(flows)
-    if not flows:
-        raise ValueError("a chain of 0 flows, expected at least 1")
-    return reduce(compose, flows)
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:

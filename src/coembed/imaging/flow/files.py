@@ -25,15 +25,6 @@ _FLO_MARK = 1e10  # what its own code writes there
 _KITTI_STEP, _KITTI_ZERO = 64.0, 1 << 15
 
 
-def read_flow(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """A ``.flo`` or KITTI ``.png`` file, by suffix, as ``(flow, valid)``.
-
-    Raises:
-        DataError: another suffix; as ``read_flo`` and ``read_kitti``.
-    """
-    return read_flo(path) if _suffix(path) == ".flo" else read_kitti(path)
-
-
 def write_flow(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
     """Write ``.flo`` or KITTI ``.png``, by suffix.
 

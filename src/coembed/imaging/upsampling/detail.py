@@ -7,12 +7,9 @@ difference is upsampled. So a sample equal to the reconstruction changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from coembed.errors import ConfigError, DataError
-from coembed.imaging.upsampling.interpolate import Interpolator
 
 
 def detail_delta(
@@ -64,31 +61,3 @@ def add_detail(layer: np.ndarray, change: np.ndarray, *, log: bool = False) -> n
     """
     layer = np.asarray(layer, np.float32)
     return layer * np.exp(change) if log else layer + change
-
-
-def detailed_strips(
-    upsample: Interpolator,
-    layer: np.ndarray,
-    sample: np.ndarray,
-    reconstruction: np.ndarray,
-    *,
-    strength: float = 1.0,
-    log: bool = False,
-    rows: int = 256,
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Samples at full resolution with the photo's own detail, strip by strip (Eq. 10).
-
-    Args:
-        upsample: prepared for the photo and the samples' (h, w).
-        layer: the photo's true layer, (H, W), or (c, H, W) for samples (..., c, h, w).
-        sample: (..., h, w) or (..., c, h, w).
-        reconstruction: (h, w) or (c, h, w).
-        strength: 0 keeps the photo, 1 is the paper's.
-        log: in the domain of logarithms, for shading.
-        rows: height of a strip.
-
-    Yields:
-        The rows, and float32 (..., rows, W).
-    """
-    for part, change in upsample.strips(detail_delta(sample, reconstruction, strength, log=log), rows):
-        yield part, add_detail(layer[..., part, :], change, log=log)

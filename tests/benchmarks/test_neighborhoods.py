@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from neighborhoods import preservation
 from sklearn.manifold import trustworthiness
 
 from coembed.errors import DataError
-from coembed.evaluation.neighborhoods import preservation
 
 
 def test_trustworthiness_is_scikit_learns_and_continuity_is_its_mirror():

@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from whdr import parse_judgements, read_judgements, whdr
 
 from coembed.errors import DataError
-from coembed.imaging.intrinsic.whdr import parse_judgements, read_judgements, whdr
 
 
 def point(number, x, y, opaque=True):
