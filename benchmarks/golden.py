@@ -38,7 +38,7 @@ ROUNDING = 1e-4  # relative to the largest magnitude in a file
 WORDS = {".html", ".log", ".md", ".tex", ".txt", ".svg"}  # which may change
 NOT_COMPARED = {"config.json", "sampling.json", "run.json", "figures"}  # files and folders of these names
 CLOCK = ["second", "minute", "time", "speed", "version", "cpu", "machine", "memory", "created", "torch"]
-CLOCK += ["commit"]
+CLOCK += ["commit", "sampling", "training"]
 TRAIN = "--images 256 --batch-size 16 --threads 1 --validate-every 128 --log-every 64"
 PRESETS = {  # name of the run: preset and options
     "default": "default",
@@ -316,7 +316,7 @@ def read(path: Path) -> Any:
         lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
         return [json.loads(line) for line in lines]
     if path.suffix == ".csv":
-        return list(csv.reader(io.StringIO(path.read_text())))
+        return list(csv.DictReader(io.StringIO(path.read_text())))
     if path.suffix == ".safetensors":
         return load_file(path)
     if path.suffix == ".npy":

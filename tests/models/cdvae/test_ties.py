@@ -102,6 +102,7 @@ def test_a_mixture_of_one_is_a_gaussian(layers):
 
 @pytest.mark.parametrize("kind", ["none", "gaussian", "mixture", "flow"])
 @pytest.mark.parametrize("layers", ["top", "all", "hier"])
+@pytest.mark.slow
 def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     """What the loss charges is E_q[log q(zg) - log p(zg | zc)], less what the joint's own p(zc) gains."""
     if kind == "gaussian" and layers == "all":

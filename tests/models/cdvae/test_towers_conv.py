@@ -32,6 +32,7 @@ def small(condition, field, **changes):
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 24])
+@pytest.mark.slow
 def test_condition_and_field_may_have_any_sizes(size):
     """The photo may be larger than the field, also by no whole number, or smaller."""
     model = small((3, size, size), (2, 16, 16))

@@ -25,6 +25,7 @@ from coembed.models.cdvae.network import CoEmbedding
 from coembed.models.files import save_pretrained
 from coembed.models.nn import eval_mode
 from coembed.numerics.pca import principal_components
+from coembed.numerics.random import Streams
 
 START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
@@ -203,6 +204,33 @@ class CDVAE(CoEmbedding, Trainable):
     ) -> Tensor:
         """Importance-weighted bound (lower in expectation) on log p(xg | xc) as sampled, nats, (batch,)."""
         return log_weights(self, condition, field, particles=particles, generator=generator).bound(joint=False)
+
+    @torch.no_grad()
+    def sample_posterior(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator | Streams
+    ) -> list[Tensor]:
+        """One sample of q(zg | xg) per pair, flat, coarse to fine: each (batch, size).
+
+        The condition is needed where a regression takes its part off the field first. The model should be in
+        evaluation mode.
+        """
+        enc, xg = self._read(condition), self.standardise_field(field)
+        noise = noise_source(generator, xg.device)
+        q = self.field_ladder.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
+        return [z.flatten(1) for z in q.latents]
+
+    @torch.no_grad()
+    def sample_prior(self, condition: Tensor, *, generator: torch.Generator | Streams) -> list[Tensor]:
+        """One sample of p(zg | zc), zc ~ q(zc | xc), per condition, flat, coarse to fine: each (batch, size).
+
+        At temperature 1, whatever the model's own layer temperatures are: this is the distribution that was
+        learned. The model should be in evaluation mode.
+        """
+        enc = self._read(condition)
+        noise = noise_source(generator, enc.condition.device)
+        enc = self.infer_condition(enc, noise)[1]
+        noise_of_tie = noise((len(enc), self.tie.noise_size))
+        return [z.flatten(1) for z in self.sample_latents(enc, noise_of_tie, [1.0] * self.field_ladder.layers)]
 
     def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
         """Write the model to a folder (see ``coembed.save_pretrained``)."""

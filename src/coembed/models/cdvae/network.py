@@ -11,7 +11,7 @@ from torch import Tensor
 from coembed.errors import ModelError
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
-from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState, noise_source
+from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.mode_proposals import ModeProposals
 from coembed.models.cdvae.regression import Regression
@@ -301,33 +301,6 @@ class CoEmbedding(Scaled):
             enc, xg = self._read(condition), self.standardise_field(field)
             q = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
             return self._natural(self.field_ladder.decode(q.state).mean + enc.mean)
-
-    @torch.no_grad()
-    def sample_posterior(
-        self, condition: Tensor, field: Tensor, *, generator: torch.Generator | Streams
-    ) -> list[Tensor]:
-        """One sample of q(zg | xg) per pair, flat, coarse to fine: each (batch, size).
-
-        The condition is needed where a regression takes its part off the field first. The model should be in
-        evaluation mode.
-        """
-        enc, xg = self._read(condition), self.standardise_field(field)
-        noise = noise_source(generator, xg.device)
-        q = self.field_ladder.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
-        return [z.flatten(1) for z in q.latents]
-
-    @torch.no_grad()
-    def sample_prior(self, condition: Tensor, *, generator: torch.Generator | Streams) -> list[Tensor]:
-        """One sample of p(zg | zc), zc ~ q(zc | xc), per condition, flat, coarse to fine: each (batch, size).
-
-        At temperature 1, whatever the model's own layer temperatures are: this is the distribution that was
-        learned. The model should be in evaluation mode.
-        """
-        enc = self._read(condition)
-        noise = noise_source(generator, enc.condition.device)
-        enc = self.infer_condition(enc, noise)[1]
-        noise_of_tie = noise((len(enc), self.tie.noise_size))
-        return [z.flatten(1) for z in self.sample_latents(enc, noise_of_tie, [1.0] * self.field_ladder.layers)]
 
     @property
     def _condition_noise_size(self) -> int:
