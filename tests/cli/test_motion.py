@@ -71,7 +71,7 @@ def test_the_page_is_whole_offline_and_says_shares_as_per_cent(model, tmp_path, 
     assert links.tags.isdisjoint({"script", "link", "b>&\"q'"})
     assert "http:" not in page and "https:" not in page and "url(" not in page
     assert f"{name}.png" in links.text
-    for k, shown in enumerate(result.subjects[0].motions, start=1):
+    for k, shown in enumerate(result.entries[0].motions, start=1):
         assert f"motion {k}: {shown.share:.0%}" in links.text
     assert len(links.found) == 2 + 1 + 2 * 7 + 2  # frame; key; three pictures and the flow a motion; footer
     for link in links.found:
@@ -105,7 +105,7 @@ def test_a_bad_frame_is_reported_and_the_others_are_done(model, tmp_path, capsys
     config = MotionConfig((bad, tmp_path / "none.png", good), n=1, model=model, out=tmp_path / "out", **FAST)
     result = run_motion(config)
     assert [path for path, _ in result.failures] == [bad, tmp_path / "none.png"]
-    assert [subject.name for subject in result.subjects] == ["good.png"]
+    assert [subject.name for subject in result.entries] == ["good.png"]
     errors = capsys.readouterr().err
     assert str(bad) in errors and "none.png: no such file" in errors
     failed = json.loads((tmp_path / "out" / "samples.json").read_text())["failed"]
@@ -119,7 +119,7 @@ def test_no_input_is_written_over(model, tmp_path):
     result = run_motion(MotionConfig(frames, n=1, model=model, out=tmp_path, **FAST))
     assert not result.failures
     assert [hashlib.sha256(frame.read_bytes()).digest() for frame in frames] == before
-    files = [file for subject in result.subjects for file in subject.motions[0].files.values()]
+    files = [file for subject in result.entries for file in subject.motions[0].files.values()]
     assert len({file.casefold() for file in files}) == 4 * len(names)
     for name in ("sheet_2.png", "wheel.png"):
         with pytest.raises(ConfigError, match="would be overwritten"):

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tyro
 
 from coembed.cli.output.files import (
+    RunResult,
     check_inputs_safe,
     default_folder,
+    free_names,
     json_text,
     make_folder,
     one_by_one,
-    shortened,
     write_settings,
 )
 from coembed.editing.options import EditOptions
@@ -111,27 +112,12 @@ class EditConfig(BatchConfig):
             raise ConfigError("model: got none, expected --model with a bundled model, a folder or a hub id")
 
 
-@dataclass(frozen=True)
-class Result:
-    """Files and failures of a run.
-
-    Args:
-        folder: where to.
-        rows: the photos that were done.
-        failures: the others, with the reason.
-    """
-
-    folder: Path
-    rows: tuple[Row, ...]
-    failures: tuple[tuple[Path, str], ...]
-
-
 def run(config: BatchConfig) -> int:
     """Edit the photos; the exit status is 1 if one of them failed."""
     return 1 if run_batch(config).failures else 0
 
 
-def run_batch(config: BatchConfig) -> Result:
+def run_batch(config: BatchConfig) -> RunResult:
     """Do the photos one by one, then write sheet, page and ``samples.json``.
 
     Progress goes to standard output, failures to standard error.
@@ -163,7 +149,7 @@ def run_batch(config: BatchConfig) -> Result:
         write_page(folder, rows, _facts(config), _title(rows, config.made))
         write_settings(folder, task.name, _settings(config), records, failures)
         print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
-    return Result(folder, tuple(rows), tuple(failures))
+    return RunResult(folder, tuple(rows), tuple(failures))
 
 
 def stems(photos: Sequence[Path], folder: Path, n: int, inputs: Sequence[Path] = ()) -> list[str]:
@@ -173,19 +159,8 @@ def stems(photos: Sequence[Path], folder: Path, n: int, inputs: Sequence[Path] =
     a photo, or another of ``inputs``.
     """
     kept = {name.casefold() for name in _stems_inside([*photos, *inputs], folder)}
-    found: list[str] = []
-    taken: set[str] = set()
-    for photo in photos:
-        wanted = shortened(photo.stem)
-        candidate, number = wanted, 1
-        while candidate.casefold() in taken or any(
-            f"{candidate}-{k}".casefold() in kept for k in (*range(1, n + 1), "original")
-        ):
-            number += 1
-            candidate = f"{wanted}_{number}"
-        taken.add(candidate.casefold())
-        found.append(candidate)
-    return found
+    endings = [*range(1, n + 1), "original"]
+    return free_names(photos, lambda name: any(f"{name}-{k}".casefold() in kept for k in endings))
 
 
 def _do_photo(

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from coembed.cli.output.files import (
+    RunResult,
     check_inputs_safe,
     default_folder,
+    free_names,
     json_text,
     make_folder,
     one_by_one,
-    shortened,
     write_settings,
 )
 from coembed.errors import ConfigError
@@ -79,27 +80,12 @@ class MotionConfig:
             raise ConfigError(f"animation-frames: got {self.animation_frames}, expected 2 to {_MAX_FRAMES}")
 
 
-@dataclass(frozen=True)
-class MotionResult:
-    """Files and failures of a run.
-
-    Args:
-        folder: where to.
-        subjects: the frames that were done.
-        failures: the others, with the reason.
-    """
-
-    folder: Path
-    subjects: tuple[Subject, ...]
-    failures: tuple[tuple[Path, str], ...]
-
-
 def run(config: MotionConfig) -> int:
     """Show the motions of the frames; the exit status is 1 if one of them failed."""
     return 1 if run_motion(config).failures else 0
 
 
-def run_motion(config: MotionConfig) -> MotionResult:
+def run_motion(config: MotionConfig) -> RunResult:
     """Do the frames one by one, then write sheet, page and ``samples.json``.
 
     Progress goes to standard output, failures to standard error.
@@ -132,7 +118,7 @@ def run_motion(config: MotionConfig) -> MotionResult:
         write_page(folder, subjects, _facts(config))
         write_settings(folder, TASK, _settings(config), records, failures)
         print(f"Results: {folder}\nOpen:    {folder / 'index.html'}")
-    return MotionResult(folder, tuple(subjects), tuple(failures))
+    return RunResult(folder, tuple(subjects), tuple(failures))
 
 
 def _do_frame(path: Path, name: str, folder: Path, model: Sampler, task: Task, config: MotionConfig) -> Subject:
@@ -216,26 +202,14 @@ def _facts(config: MotionConfig) -> dict[str, object]:
 
 
 def _names(frames: Sequence[Path], folder: Path, config: MotionConfig) -> list[str]:
-    """One name per frame for its results: its own stem, with _2, _3 ... where files would collide.
-
-    They would with those of another frame (names that differ in case only included) or with an input.
+    """One name per frame for its results (see ``free_names``).
 
     Raises:
         ConfigError: an input of the name of a sheet or the page lies where those go.
     """
     inputs = {str(frame.resolve()).casefold() for frame in frames}
     check_inputs_safe(folder, frames, _OWN_STEMS)
-    found: list[str] = []
-    taken: set[str] = set()
-    for frame in frames:
-        wanted = name = shortened(frame.stem)
-        number = 1
-        while name.casefold() in taken or not inputs.isdisjoint(_places(name, folder, config)):
-            number += 1
-            name = f"{wanted}_{number}"
-        taken.add(name.casefold())
-        found.append(name)
-    return found
+    return free_names(frames, lambda name: not inputs.isdisjoint(_places(name, folder, config)))
 
 
 def _places(name: str, folder: Path, config: MotionConfig) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,21 @@ from coembed.errors import ConfigError, DataError, PhotoError
 
 T = TypeVar("T")
 _MAX_STEM = 180  # bytes of a file name kept, so that the rest of the name fits in 255
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Entries and failures of a run over photos.
+
+    Args:
+        folder: where the results are.
+        entries: the photos that were done, as the page shows them.
+        failures: the others, with the reason.
+    """
+
+    folder: Path
+    entries: tuple[Any, ...]
+    failures: tuple[tuple[Path, str], ...]
 
 
 def default_folder(photos: Sequence[Path], ending: str = "") -> Path:
@@ -48,6 +64,26 @@ def check_inputs_safe(folder: Path, photos: Sequence[Path], own: Collection[str]
             raise ConfigError(
                 f"--out {folder}: the input {photo.name} would be overwritten, expected another folder"
             )
+
+
+def free_names(photos: Sequence[Path], clashes: Callable[[str], bool]) -> list[str]:
+    """One name per photo for its results: its own stem, with _2, _3 ... where files would collide.
+
+    Args:
+        photos: the inputs; names that differ in case only collide.
+        clashes: tells whether results of that name would overwrite an input.
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for photo in photos:
+        wanted = name = shortened(photo.stem)
+        number = 1
+        while name.casefold() in taken or clashes(name):
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
 
 
 def one_by_one(
