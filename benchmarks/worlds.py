@@ -30,6 +30,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # `peers` lies there
 
+from collapse import code_collapse
 from machine import describe
 from peers.registry import PEERS
 from worlds_figure import draw_figure
@@ -38,7 +39,6 @@ from worlds_table import markdown
 
 from coembed.cli.output.progress import Progress
 from coembed.errors import CoEmbedError
-from coembed.evaluation.synthetic.collapse import code_collapse
 from coembed.evaluation.synthetic.scores import score_world
 from coembed.evaluation.synthetic.worlds import WORLDS, World
 from coembed.models.cdvae.model import CDVAE

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jinja2 import Template
+
 from coembed.errors import ConfigError, DataError, PhotoError
 
 T = TypeVar("T")
@@ -138,6 +140,11 @@ def write_settings(
     head = {"format": "coembed-samples", "version": 1, "coembed": coembed.__version__, "task": task}
     failed = [{"photo": json_text(path), "error": json_text(text)} for path, text in failures]
     write_json(folder / "samples.json", head | settings | {"photos": records, "failed": failed})
+
+
+def fill_template(path: Path, **values: str) -> str:
+    """The text of a jinja2 template with values put in as they are: escape what is no HTML."""
+    return Template(path.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
 
 
 def shortened(stem: str) -> str:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from coembed.cli.output.files import fill_template
 from coembed.imaging.io.photo import Photo, write_photo
 from coembed.serialization import write_bytes
 
@@ -116,7 +117,8 @@ def write_page(folder: Path, rows: Sequence[Row], settings: dict[str, object], t
 def write_page_of(folder: Path, body: str, settings: dict[str, object], title: str, footer: str) -> None:
     """The same page around sections of one's own: ``body`` and ``footer`` are HTML, the rest is plain text."""
     facts = "".join(f"<li><span>{plain(k)}</span> {plain(v)}</li>" for k, v in settings.items())
-    page = _PAGE.format(title=plain(title), facts=facts, body=body, footer=footer)
+    template = Path(__file__).with_name("page.html")
+    page = fill_template(template, title=plain(title), facts=facts, body=body, footer=footer)
     write_bytes(folder / "index.html", page.encode("utf-8", "replace"))
 
 
@@ -206,40 +208,3 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
 _FOOTER = """Click a version for the full-resolution file. Settings and seeds are in
 <a href="./samples.json">samples.json</a>, all versions side by side in
 <a href="./sheet.jpg">sheet.jpg</a>."""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark;
-  --ground: #fafaf8; --ink: #1c1c1a; --soft: #71716b; --line: #e3e2dc; --card: #fff; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ground: #161615; --ink: #ecebe6; --soft: #98978f; --line: #32312e; --card: #1f1f1d; }}
-}}
-* {{ box-sizing: border-box; }}
-body {{ margin: 0 auto; max-width: 1500px; padding: 2.5rem 1.5rem 4rem;
-  background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }}
-h1 {{ font-size: 1.6rem; margin: 0 0 .4rem; letter-spacing: -.01em; }}
-h2 {{ font-size: 1.05rem; margin: 2.2rem 0 .8rem; overflow-wrap: anywhere; }}
-ul {{ list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: 0; padding: 0; }}
-li span, figcaption span, footer {{ color: var(--soft); }}
-.grid {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 220px), 1fr)); }}
-figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  overflow: hidden; }}
-figure.original {{ border-color: var(--soft); }}
-img {{ display: block; width: 100%; height: auto; }}
-a:focus-visible {{ outline: 3px solid #3b82f6; outline-offset: -3px; }}
-figcaption {{ padding: .55rem .8rem; display: flex; flex-wrap: wrap; justify-content: space-between;
-  gap: 0 .7rem; font-size: .9rem; }}
-footer {{ margin-top: 2.5rem; font-size: .85rem; }}
-</style></head>
-<body>
-<header><h1>{title}</h1><ul>{facts}</ul></header>
-<main>
-{body}
-</main>
-<footer>{footer}</footer>
-</body></html>
-"""

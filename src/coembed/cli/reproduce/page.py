@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coembed.cli.output.files import fill_template
 from coembed.cli.reproduce.tables import Table, leads
 from coembed.serialization import write_bytes
 
@@ -49,7 +50,8 @@ def write_page(path: Path, title: str, facts: Sequence[tuple[str, str]], section
     links = "".join(f'<a href="#{_id(s.name)}">{_text(s.name)}</a>' for s in sections)
     listed = "".join(f"<li><span>{_text(name)}</span> {_text(value)}</li>" for name, value in facts)
     body = "\n".join(_section(section) for section in sections)
-    page = _PAGE.format(title=_text(title), links=links, facts=listed, body=body)
+    template = Path(__file__).with_name("page.html")
+    page = fill_template(template, title=_text(title), links=links, facts=listed, body=body)
     write_bytes(path, page.encode("utf-8", "replace"))
 
 
@@ -94,37 +96,3 @@ def _id(name: str) -> str:
 
 def _text(value: str) -> str:
     return html.escape(value)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; max-width: 1080px;
-  padding: 2rem 1.25rem 5rem }}
-h1 {{ font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem }}
-h2 {{ font-size: 1.35rem; margin: 3.5rem 0 .25rem; padding-top: 1rem; border-top: 3px solid #222 }}
-h3 {{ font-size: 1rem; margin: 2.25rem 0 .5rem }}
-nav a {{ margin-right: 1rem; color: #0b4a8f }}
-ul.facts {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; font-size: .85rem;
-  color: #444 }}
-ul.facts span {{ color: #888 }}
-.wide {{ overflow-x: auto }}
-table {{ border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums;
-  white-space: nowrap }}
-th, td {{ text-align: right; padding: .28rem .6rem; border-bottom: 1px solid #eee }}
-th {{ border-bottom: 1px solid #222; font-weight: 600 }}
-th:first-child, td:first-child {{ text-align: left; position: sticky; left: 0; background: #fff }}
-td.lead {{ font-weight: 700 }}
-td.paper {{ color: #8a8a8a; background: #fafafa }}
-.note, figcaption {{ font-size: .82rem; color: #666; max-width: 75ch }}
-figure {{ margin: 0 }}
-img {{ max-width: 100%; height: auto; display: block }}
-@media print {{ h2 {{ break-before: page }} figure, table {{ break-inside: avoid }} }}
-</style>
-<h1>{title}</h1>
-<nav>{links}</nav>
-<ul class="facts">{facts}</ul>
-{body}
-</html>
-"""

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from collapse import code_collapse
 
 from coembed.errors import ConfigError
-from coembed.evaluation.synthetic.collapse import code_collapse
 from coembed.evaluation.synthetic.worlds import Regions
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
