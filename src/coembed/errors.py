@@ -26,3 +26,14 @@ class ModelError(CoEmbedError):
 
 class TrainingError(CoEmbedError):
     """A training run that cannot start, cannot resume, or has diverged."""
+
+
+def check_at_least(config: object, **minimums: float) -> None:
+    """Check options of a dataclass against their minimums.
+
+    Raises:
+        ConfigError: a value below, or not a number; the message names the option.
+    """
+    for name, minimum in minimums.items():
+        if not getattr(config, name) >= minimum:
+            raise ConfigError(f"{name}: got {getattr(config, name)}, expected {minimum} or more")

@@ -10,9 +10,8 @@ import torch
 
 from coembed.evaluation import extended, metrics
 from coembed.evaluation.evaluate import evaluate
-from coembed.evaluation.export import write_csv, write_latex
 from coembed.evaluation.results import Evaluation, summaries
-from coembed.evaluation.tables import REAL, more_rows, table_rows
+from coembed.evaluation.tables import REAL, more_rows, table_rows, write_csv, write_latex
 from coembed.models.registry import fit_closed_form
 from coembed.numerics.random import Streams
 from coembed.serialization import to_dict

@@ -73,7 +73,7 @@ def exact_joint(model, condition, field):
 
 def exact_conditional(model, condition, field):
     _, (slope, left) = exact_joint(model, condition, field)
-    qc = model.condition_ladder.infer(model._standardise(condition, "condition"), None).posteriors[0]
+    qc = model.condition_ladder.tower.infer(model._standardise(condition, "condition"), None).posteriors[0]
     a, b, noise = decoder(model, "field")
     mean = (slope * qc.mean.double()) @ a.T + b
     spread = slope**2 * qc.log_var.exp()[0].double() + left

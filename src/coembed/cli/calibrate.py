@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from coembed.errors import ConfigError, ModelError
+from coembed.errors import ConfigError, ModelError, check_at_least
 
 if TYPE_CHECKING:
     from coembed.evaluation.results import Evaluation
@@ -56,9 +56,7 @@ class CalibrateConfig:
     """CPU threads; 0 leaves torch's own choice."""
 
     def __post_init__(self) -> None:
-        for name, least in (("limit", 4), ("samples", 2), ("threads", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        check_at_least(self, limit=4, samples=2, threads=0)
         if not 0 <= self.tolerance <= 1:
             raise ConfigError(f"tolerance: got {self.tolerance}, expected 0 to 1")
 

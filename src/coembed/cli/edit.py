@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from coembed.cli.output.gallery import Row
     from coembed.editing.draw import Plan
     from coembed.editing.steering.controls import Controls
-    from coembed.imaging.io.photo import Photo
     from coembed.models.base import Sampler
     from coembed.tasks import Task
-
-_SUFFIXES = {"jpg": ".jpg", "png": ".png"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,7 +175,7 @@ def _do_photo(
     from coembed.imaging.strips import thread_count
 
     photo = read_photo(path)
-    suffix = _suffix(photo, config.format)
+    suffix = photo.suffix if config.format == "keep" else f".{config.format}"
     plan, pictures = versions(photo, model, task, config, controls)
     files = [f"{stem}-{k}{suffix}" for k in range(1, config.n + 1)]
     previews = [f"{PREVIEWS}/{stem}-{k}.jpg" for k in range(1, config.n + 1)]
@@ -207,12 +204,6 @@ def _names(plan: Plan, config: BatchConfig) -> tuple[int | str, ...]:
         return plan.draws
     first, second = config.between
     return tuple(f"{first} to {second}, {step / (config.n - 1):.0%}" for step in plan.draws)
-
-
-def _suffix(photo: Photo, wanted: str) -> str:
-    if wanted in _SUFFIXES:
-        return _SUFFIXES[wanted]
-    return photo.suffix
 
 
 def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:

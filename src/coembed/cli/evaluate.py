@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from coembed.errors import ConfigError, DataError
+from coembed.errors import ConfigError, DataError, check_at_least
 
 if TYPE_CHECKING:
     from coembed.data.store.store import PairStore
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from coembed.evaluation.likelihood import Likelihood
     from coembed.evaluation.results import Evaluation
     from coembed.models.base import Sampler
+
+    Scores = tuple[list[Evaluation], list[Likelihood], list[tuple[str, Comparison]]]
 
 _SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all
 _COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "variogram", "epe_1", "spread_skill")
@@ -66,9 +68,7 @@ class EvaluateConfig:
     """CPU threads; 0 leaves torch's own choice."""
 
     def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("samples", 1), ("threads", 0), ("particles", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        check_at_least(self, limit=1, samples=1, threads=0, particles=0)
 
 
 def run(config: EvaluateConfig) -> int:
@@ -126,25 +126,20 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
         if config.particles and has_density(sampler):
             densities.append(_likelihood(sampler, name, store, config))
     comparisons = _comparisons(evaluations, config)
-    _print(evaluations, densities, comparisons, config)
-    _write(evaluations, densities, comparisons, store, config)
+    found = evaluations, densities, comparisons
+    _print(found, config)
+    _write(found, store, config)
     return evaluations
 
 
-def _write(
-    evaluations: list[Evaluation],
-    densities: list[Likelihood],
-    comparisons: list[tuple[str, Comparison]],
-    store: PairStore,
-    config: EvaluateConfig,
-) -> None:
+def _write(found: Scores, store: PairStore, config: EvaluateConfig) -> None:
     """The files that are asked for."""
-    from coembed.evaluation.export import write_csv, write_latex
-    from coembed.evaluation.tables import table_rows
+    from coembed.evaluation.tables import table_rows, write_csv, write_latex
     from coembed.serialization import write_compact_json
 
+    evaluations, densities, _ = found
     if config.json is not None:
-        write_compact_json(config.json, _json(evaluations, densities, comparisons, store, config))
+        write_compact_json(config.json, _json(found, store, config))
     if config.csv is not None:
         write_csv(config.csv, evaluations, densities)
     if config.latex is not None:
@@ -193,18 +188,13 @@ def _comparisons(evaluations: list[Evaluation], config: EvaluateConfig) -> list[
     return found
 
 
-def _json(
-    evaluations: list[Evaluation],
-    densities: list[Likelihood],
-    comparisons: list[tuple[str, Comparison]],
-    store: PairStore,
-    config: EvaluateConfig,
-) -> dict[str, object]:
+def _json(found: Scores, store: PairStore, config: EvaluateConfig) -> dict[str, object]:
     from coembed.evaluation.bootstrap import interval
     from coembed.evaluation.results import linearised, summaries
     from coembed.models.registry import NEAREST
     from coembed.serialization import to_dict
 
+    evaluations, densities, comparisons = found
     data: dict[str, object] = {
         "format": "coembed-evaluations",
         "version": 1,
@@ -247,19 +237,14 @@ def _samplers(config: EvaluateConfig) -> Iterator[tuple[str, Sampler]]:
         yield from fit_simple(open_pairs(config.pairs, "train"))
 
 
-def _print(
-    evaluations: list[Evaluation],
-    densities: list[Likelihood],
-    comparisons: list[tuple[str, Comparison]],
-    config: EvaluateConfig,
-) -> None:
+def _print(scores: Scores, config: EvaluateConfig) -> None:
     from rich.console import Console
 
-    from coembed.evaluation.export import likelihood_table
     from coembed.evaluation.results import difference, ratio
-    from coembed.evaluation.tables import more_table, rich_table
+    from coembed.evaluation.tables import likelihood_table, more_table, rich_table
     from coembed.models.registry import NEAREST
 
+    evaluations, densities, comparisons = scores
     # A log has no width of its own; the table needs about this much.
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(rich_table(evaluations))

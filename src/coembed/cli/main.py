@@ -84,16 +84,12 @@ def _guarded(verb: str, arguments: list[str]) -> int:
 
     try:
         return _run(verb, arguments)
-    except CoEmbedError as error:
+    except (CoEmbedError, KeyboardInterrupt) as error:
         if os.environ.get("COEMBED_DEBUG") == "1":
             raise
-        print(f"coembed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        if os.environ.get("COEMBED_DEBUG") == "1":
-            raise
-        print("coembed: interrupted", file=sys.stderr)
-        return 130
+        interrupted = isinstance(error, KeyboardInterrupt)
+        print(f"coembed: {'interrupted' if interrupted else error}", file=sys.stderr)
+        return 130 if interrupted else 1
     except BrokenPipeError:
         # The reader of a pipe has gone, as in `coembed ... | head`: nothing is left to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from coembed.data.similarity.config import SimilarityConfig
-from coembed.errors import ConfigError
+from coembed.errors import ConfigError, check_at_least
 
 DEFAULT_EPOCHS = 100.0
 _BATCH_SIZES = {"default": 64, "conv": 32}  # by preset; 256 for the others
@@ -212,23 +212,11 @@ class TrainConfig:
         for name in ("log_every", "validate_every", "val_limit", "max_skipped"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected more than 0")
-        for name in (
-            "batch_size",
-            "learning_rate",
-            "weight_decay",
-            "gradient_clip",
-            "ema_halflife",
-            "checkpoint_minutes",
-            "picture_minutes",
-            "threads",
-        ):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 or more")
+        check_at_least(self, batch_size=0, learning_rate=0, weight_decay=0, gradient_clip=0, ema_halflife=0)
+        check_at_least(self, checkpoint_minutes=0, picture_minutes=0, threads=0, seed=0)
         for name in ("final_fraction", "rise_fraction", "warmup_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
-        if self.seed < 0:
-            raise ConfigError(f"seed: got {self.seed}, expected 0 or more")
 
     def resolve(self) -> TrainConfig:
         """The same options, with what suits the preset where batch size or learning rate are 0.

@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 
 from coembed.errors import ConfigError, DataError
-from coembed.imaging.upsampling.detail import add_detail, detail_delta
+from coembed.imaging.upsampling.detail import detail_delta
 from coembed.imaging.upsampling.interpolate import Interpolator
+
+
+def add_detail(layer, change, log=False):
+    return layer * np.exp(change) if log else layer + change
 
 
 def detailed_strips(up, layer, sample, own, strength=1.0, log=False, rows=256):

@@ -27,7 +27,7 @@ def noise(seed=0):
 @pytest.mark.parametrize("name", TOWERS)
 def test_codes_run_coarse_to_fine_and_rates_are_divergences(name):
     ladder = LadderVAE(TOWERS[name], (2, 8, 8))
-    q = ladder.infer(torch.randn(5, 2, 8, 8), noise())
+    q = ladder.tower.infer(torch.randn(5, 2, 8, 8), noise())
     assert [tuple(c.shape[1:]) for c in q.latents] == list(ladder.code_shapes)
     assert all(a <= b for a, b in zip(ladder.code_sizes, ladder.code_sizes[1:], strict=False))
     assert all((kl >= 0).all() for kl in q.kl())
@@ -40,7 +40,7 @@ def test_codes_run_coarse_to_fine_and_rates_are_divergences(name):
 def test_means_are_taken_without_noise(name):
     ladder = LadderVAE(TOWERS[name], (2, 8, 8))
     x = torch.randn(3, 2, 8, 8)
-    q = ladder.infer(x, None)
+    q = ladder.tower.infer(x, None)
     assert all(torch.equal(c, p.mean) for c, p in zip(q.latents, q.posteriors, strict=True))
 
 
@@ -48,7 +48,7 @@ def test_a_vague_message_leaves_the_prior():
     ladder = LadderVAE(TOWERS["fc"], (2, 8, 8))
     vague = [Gaussian(torch.zeros(4, s), torch.full((4, s), 60.0)) for s in ladder.code_sizes]
     ladder.tower.messages = lambda x, context_maps: vague  # type: ignore[method-assign]
-    q = ladder.infer(torch.randn(4, 2, 8, 8), noise())
+    q = ladder.tower.infer(torch.randn(4, 2, 8, 8), noise())
     assert all(kl.abs().max() < 1e-4 for kl in q.kl()[1:])
 
 
@@ -63,7 +63,7 @@ def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_
     sigma2 = 0.3**2
     covariance = vectors @ torch.diag(values - sigma2) @ vectors.T + sigma2 * torch.eye(16)
     exact = MultivariateNormal(flat.mean(0), covariance).log_prob(flat[:500])
-    q = ladder.infer(x[:500], noise())
+    q = ladder.tower.infer(x[:500], noise())
     bound = ladder.decode(q.state).log_prob(x[:500]) + q.log_prior() - q.log_posterior()
     # A single draw equals the exact log-likelihood only if the posterior is exact.
     assert (bound - exact).abs().max() < 0.2 and bound.mean().item() == pytest.approx(
@@ -91,7 +91,7 @@ def test_only_a_linear_tower_says_that_its_pixels_are_linear_in_the_latents(name
 def test_given_latents_are_judged_and_the_way_down_goes_through_them(name):
     ladder = LadderVAE(TOWERS[name], (2, 8, 8))
     x, latents = torch.randn(3, 2, 8, 8), [torch.randn(3, *shape) for shape in ladder.code_shapes]
-    q = ladder.infer(x, noise(), at=latents)
+    q = ladder.tower.infer(x, noise(), at=latents)
     assert all(torch.equal(a, b) for a, b in zip(q.latents, latents, strict=True))
     for layer, prior in enumerate(q.priors):
         state = ladder.through(latents[:layer], ladder.tower.top_down(x))

@@ -93,7 +93,9 @@ def test_conditional_matches_the_closed_form(conditional):
     s = model.tie.s(0)[0].item()
     x = MultivariateNormal(mean, covariance).sample((48,))
     xc, xg = x[:, :4].view(-1, 1, 2, 2), x[:, 4:].view(-1, 1, 2, 2)
-    q = model.condition_ladder.infer((xc - model.condition_mean) / model.condition_std, None).posteriors[0]
+    q = model.condition_ladder.tower.infer((xc - model.condition_mean) / model.condition_std, None).posteriors[
+        0
+    ]
     shrink, extra = (1 / (1 + s), s / (1 + s)) if conditional == "exact" else (1.0, s)
     code_mean, code_var = q.mean * shrink, q.log_var.exp() * shrink**2 + extra
     noise = (

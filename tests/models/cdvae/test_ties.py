@@ -27,7 +27,10 @@ def setup(ladder_config, tie_config, batch=6, seed=0):
     condition, field = LadderVAE(ladder_config, (1, 4, 4)), LadderVAE(ladder_config, (1, 4, 4))
     tie = build_tie(tie_config, condition, field, 0)
     draw = lambda shape: torch.randn(*shape)  # noqa: E731
-    qc, qg = condition.infer(torch.randn(batch, 1, 4, 4), draw), field.infer(torch.randn(batch, 1, 4, 4), draw)
+    qc, qg = (
+        condition.tower.infer(torch.randn(batch, 1, 4, 4), draw),
+        field.tower.infer(torch.randn(batch, 1, 4, 4), draw),
+    )
     return tie, field, qc, qg, encoded(qc.latents)
 
 
@@ -117,7 +120,7 @@ def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     wide = replace(qc, posteriors=[Gaussian(g.mean[index], g.log_var[index]) for g in point])
     wide = replace(wide, state=replace(qc.state, latents=tuple(many.latents)))
     g = torch.Generator().manual_seed(1)
-    qg = field.infer(x, lambda shape: torch.randn(*shape, generator=g))
+    qg = field.tower.infer(x, lambda shape: torch.randn(*shape, generator=g))
     charged = sum(tie.rate(field, qg, wide, many)).view(30_000, 2).mean(0)
     sampled = (qg.log_posterior() - tie.log_prob(field, qg.latents, many)).view(30_000, 2).mean(0)
     if kind == "gaussian" and layers == "top":

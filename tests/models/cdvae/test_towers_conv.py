@@ -59,7 +59,7 @@ def test_what_is_seen_moves_prior_posterior_and_pixels_at_that_place():
     other[..., :4, :4] = 3.0
     x = torch.randn(1, 1, 16, 16)
     maps = [ladder.tower.encode_context(c, mean, None) for c in (condition, other)]
-    inferred = [ladder.infer(x, None, context_maps=m) for m in maps]
+    inferred = [ladder.tower.infer(x, None, context_maps=m) for m in maps]
     latents = inferred[0].latents
     for layer in (1, 2):
         states = [ladder.through(latents[:layer], ladder.tower.top_down(x, m)) for m in maps]

@@ -66,7 +66,8 @@ def write_page(folder: Path, subjects: Sequence[Subject], settings: dict[str, ob
     """Write ``index.html``: a frame a section, first the frame, then its motions, most likely first."""
     name = subjects[0].name if len(subjects) == 1 else f"{len(subjects)} frames"
     body = "\n".join(_section(subject) for subject in subjects)
-    write_page_of(folder, _STYLE + body, settings, f"{name}, what may happen next", _FOOTER)
+    style = Path(__file__).with_name("motion_style.html").read_text(encoding="utf-8")
+    write_page_of(folder, style + body, settings, f"{name}, what may happen next", _FOOTER)
 
 
 def _section(subject: Subject) -> str:
@@ -103,17 +104,6 @@ def _figure(k: int, shown: Shown) -> str:
 def _picture(link: str, picture: str, label: str) -> str:
     return f'<a href="{relative(link)}"><img src="{relative(picture)}" alt="{plain(label)}" loading=lazy></a>'
 
-
-_STYLE = """<style>
-.grid { grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
-.pair { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 1px; }
-.key { display: flex; align-items: center; gap: .8rem; padding: .6rem .8rem 0; font-size: .9rem;
-  color: var(--soft); }
-.key img { width: 72px; flex: none; border-radius: 50%; }
-.key p { margin: 0; }
-figcaption a { color: inherit; }
-</style>
-"""
 
 _FOOTER = """A percentage is the share of the model's draws that a motion stands for. Animations carry the photo
 along the motion, for a second or for as long as it would not tear, and dissolve back. Settings and seeds are in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from coembed.errors import ConfigError
+from coembed.errors import ConfigError, check_at_least
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ class ReproduceConfig:
             raise ConfigError("pairs: got none, expected at least one folder")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes: got {self.minutes}, expected more than 0")
-        for name, least in (("samples", 4), ("photos", 0), ("threads", 0), ("batch_size", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        check_at_least(self, samples=4, photos=0, threads=0, batch_size=0, seed=0)
         if self.limit is not None and self.limit < 2:
             raise ConfigError(f"limit: got {self.limit}, expected 2 or more")
         unknown = [m for m in self.methods if m not in METHODS]

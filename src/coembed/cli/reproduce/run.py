@@ -19,8 +19,8 @@ from coembed.cli.reproduce.orderings import orderings
 from coembed.cli.reproduce.page import Picture, Section, write_page
 from coembed.cli.reproduce.work import Found, work_through
 from coembed.errors import ConfigError
-from coembed.evaluation.export import write_latex
 from coembed.evaluation.results import summaries
+from coembed.evaluation.tables import write_latex
 from coembed.serialization import to_dict, write_bytes, write_json
 
 PAGE = "index.html"

@@ -17,21 +17,11 @@ from coembed.errors import DataError, PhotoError
 from coembed.imaging.io import png
 from coembed.serialization import write_bytes
 
-FLOW_SUFFIXES: frozenset[str] = frozenset({".flo", ".png"})
 MAX_VECTORS = 64_000_000  # as many as a photo may have pixels
 _FLO_MAGIC = b"PIEH"  # the float 202021.25
 _FLO_UNKNOWN = 1e9  # Middlebury: larger means unknown
 _FLO_MARK = 1e10  # what its own code writes there
 _KITTI_STEP, _KITTI_ZERO = 64.0, 1 << 15
-
-
-def write_flow(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Write ``.flo`` or KITTI ``.png``, by suffix.
-
-    Raises:
-        DataError: another suffix; as ``write_flo`` and ``write_kitti``.
-    """
-    (write_flo if _suffix(path) == ".flo" else write_kitti)(path, flow, valid)
 
 
 def read_flo(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
@@ -138,13 +128,6 @@ def write_kitti(path: Path | str, flow: np.ndarray, valid: np.ndarray | None = N
     if not done:
         raise DataError(f"{path}: could not be encoded as PNG")
     _write(path, data.tobytes())
-
-
-def _suffix(path: Path | str) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in FLOW_SUFFIXES:
-        raise DataError(f"{path}: a flow file ends in {' or '.join(sorted(FLOW_SUFFIXES))}, not {suffix!r}")
-    return suffix
 
 
 def _check_count(path: Path | str, w: int, h: int) -> None:

@@ -46,18 +46,3 @@ def detail_delta(
     if log:
         sample, reconstruction = np.log(np.maximum(sample, floor)), np.log(np.maximum(reconstruction, floor))
     return np.float32(strength) * (sample - reconstruction)
-
-
-def add_detail(layer: np.ndarray, change: np.ndarray, *, log: bool = False) -> np.ndarray:
-    """The photo's layer with an upsampled change; pixels with change 0 keep their bits.
-
-    Args:
-        layer: the true full-resolution layer, (..., H, W) float32.
-        change: the upsampled ``detail_delta``, of the same or a broadcastable shape.
-        log: whether the change is of logarithms: then it multiplies.
-
-    Returns:
-        float32, not clipped to the layer's range.
-    """
-    layer = np.asarray(layer, np.float32)
-    return layer * np.exp(change) if log else layer + change

@@ -132,13 +132,6 @@ class Interpolator:
             strip += offsets[:, None, None]
             yield part, strip.reshape(*fields.shape[:-2], *strip.shape[1:])
 
-    def at_working_size(self, fields: np.ndarray) -> np.ndarray:
-        """Fields before refinement: (..., h, w) to float32 (..., *working_size)."""
-        fields = self._checked(fields)
-        offsets, working = self._solve(fields.reshape(-1, math.prod(self.low_shape)))
-        working += offsets[:, None, None]
-        return working.reshape(*fields.shape[:-2], *self.working_size)
-
     def _prepare(self, small: np.ndarray) -> None:
         features = _features(small)
         cells = math.prod(self.low_shape)

@@ -227,7 +227,8 @@ def _latents(model: CDVAE, condition: Tensor) -> Tensor:
     found = [condition.new_zeros(0, sum(model.condition_ladder.code_sizes))]
     for part in condition.split(_BATCH):
         scaled = (part - model.condition_mean) / model.condition_std
-        found.append(torch.cat([z.flatten(1) for z in model.condition_ladder.infer(scaled, None).latents], 1))
+        latents = model.condition_ladder.tower.infer(scaled, None).latents
+        found.append(torch.cat([z.flatten(1) for z in latents], 1))
     return torch.cat(found)
 
 

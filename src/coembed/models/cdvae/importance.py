@@ -97,7 +97,7 @@ def log_weights(
         sampled = None
         if k >= particles - from_tie:
             sampled = model.sample_latents(enc, noise((len(enc), model.tie.noise_size)), [1.0] * ladder.layers)
-        qg = ladder.infer(residual, noise, at=sampled, context_maps=enc.context_maps)
+        qg = ladder.tower.infer(residual, noise, at=sampled, context_maps=enc.context_maps)
         log_q = qg.log_posterior()
         log_tie = model.tie.log_prob(ladder, qg.latents, enc)
         target = ladder.decode(qg.state).log_prob(residual) + log_tie

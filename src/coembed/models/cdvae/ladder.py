@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from coembed.models.cdvae.config import LadderConfig
-from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState
+from coembed.models.cdvae.inference import TopDownState
 from coembed.models.cdvae.towers import FullyConnectedTower, LinearTower, Tower
 from coembed.models.cdvae.towers_conv import ConvolutionalTower
 from coembed.numerics.distributions import Gaussian, bounded_log_var
@@ -63,17 +63,6 @@ class LadderVAE(nn.Module):
         noise = self.tower.initialize_from_data(x, components)
         if noise is not None and self.config.likelihood == "channel":
             self.pixel_log_var.fill_(math.log(noise))
-
-    def infer(
-        self,
-        x: Tensor,
-        noise: NoiseSource | None,
-        *,
-        at: list[Tensor] | None = None,
-        context_maps: list[Tensor] | None = None,
-    ) -> Inference:
-        """q(z | x), see ``Tower.infer``."""
-        return self.tower.infer(x, noise, at=at, context_maps=context_maps)
 
     def through(self, latents: Iterable[Tensor], state: TopDownState) -> TopDownState:
         """The way down from a state through more latents, coarse to fine, each (batch, ...)."""

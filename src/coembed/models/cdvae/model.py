@@ -140,8 +140,8 @@ class CDVAE(CoEmbedding, Trainable):
         """Posterior means of both sides' latents, coarse to fine, without any noise."""
         with eval_mode(self):
             enc, xg = self._read(condition), self.standardise_field(field)
-            qc = self.condition_ladder.infer(enc.condition, None)
-            qg = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
+            qc = self.condition_ladder.tower.infer(enc.condition, None)
+            qg = self.field_ladder.tower.infer(xg - enc.mean, None, context_maps=enc.context_maps)
             return qc.means, qg.means
 
     def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -216,7 +216,7 @@ class CDVAE(CoEmbedding, Trainable):
         """
         enc, xg = self._read(condition), self.standardise_field(field)
         noise = noise_source(generator, xg.device)
-        q = self.field_ladder.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
+        q = self.field_ladder.tower.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
         return [z.flatten(1) for z in q.latents]
 
     @torch.no_grad()
@@ -243,7 +243,7 @@ class CDVAE(CoEmbedding, Trainable):
         enc, xg = self._read(condition), self.standardise_field(field)
         residual, noise = xg - enc.mean, noise_source(generator, xg.device)
         qc, enc = self.infer_condition(enc, noise)
-        return enc, residual, qc, self.field_ladder.infer(residual, noise, context_maps=enc.context_maps)
+        return enc, residual, qc, self.field_ladder.tower.infer(residual, noise, context_maps=enc.context_maps)
 
     def _free_bits(self, kl: Tensor) -> Tensor:
         """The rest up to the constant ``free_bits`` of a layer whose mean divergence is below that, else 0."""

@@ -84,7 +84,7 @@ class CoEmbedding(Scaled):
         enc = self._read(condition)
         if self.samples_latents:
             return enc
-        return enc.replace_latents(self.condition_ladder.infer(enc.condition, None).latents)
+        return enc.replace_latents(self.condition_ladder.tower.infer(enc.condition, None).latents)
 
     def standardise_field(self, field: Tensor) -> Tensor:
         """Fields (batch, c, h, w) in natural units as the networks read them.
@@ -119,7 +119,7 @@ class CoEmbedding(Scaled):
         self, enc: EncodedCondition, noise: NoiseSource | None
     ) -> tuple[Inference, EncodedCondition]:
         """q(zc | xc), and the conditions with the latents that the tie reads: its samples or its means."""
-        q = self.condition_ladder.infer(enc.condition, noise)
+        q = self.condition_ladder.tower.infer(enc.condition, noise)
         return q, enc.replace_latents(q.latents if self.samples_latents else q.means)
 
     def with_latents(self, enc: EncodedCondition, noise: Tensor) -> EncodedCondition:
@@ -299,7 +299,7 @@ class CoEmbedding(Scaled):
         """The decoder's mean at the latents of a true field (D(zo) of eq. 10), natural units, not clipped."""
         with eval_mode(self):
             enc, xg = self._read(condition), self.standardise_field(field)
-            q = self.field_ladder.infer(xg - enc.mean, None, context_maps=enc.context_maps)
+            q = self.field_ladder.tower.infer(xg - enc.mean, None, context_maps=enc.context_maps)
             return self._natural(self.field_ladder.decode(q.state).mean + enc.mean)
 
     @property

@@ -106,7 +106,7 @@ class MixtureTie(Tie):
         latents = torch.cat([field.tower.messages(x)[0].mean for x in residual.split(ROWS)])
         inputs = None
         if self.experts is not None:
-            parts = (condition.infer(x, None).latents[: self.inputs] for x in xc.split(ROWS))
+            parts = (condition.tower.infer(x, None).latents[: self.inputs] for x in xc.split(ROWS))
             inputs = torch.cat([torch.cat([z.flatten(1) for z in part], -1) for part in parts])
         self.place_components(latents, torch.Generator().manual_seed(0), inputs)
 
