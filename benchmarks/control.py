@@ -26,7 +26,7 @@ from torch import Tensor
 
 from coembed.data.store.store import open_pairs
 from coembed.editing.loading import load_model
-from coembed.editing.steering.controls import DOUBT
+from coembed.editing.steering.controls import MODEL_STD
 from coembed.editing.steering.inpaint import Hint, sample_hint
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
@@ -99,7 +99,7 @@ def _scores(
         for way in WAYS:
             start, streams = time.process_time(), Streams(SEED, rows)
             if way.startswith("hint"):
-                doubted = dataclasses.replace(hint, model_std=DOUBT if way == "hint, doubted" else 0.0)
+                doubted = dataclasses.replace(hint, model_std=MODEL_STD if way == "hint, doubted" else 0.0)
                 samples = sample_hint(sampler, condition, n, doubted, generator=streams)
             else:
                 samples = sampler.sample(condition, n if way == "without" else MORE * n, generator=streams)

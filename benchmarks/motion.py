@@ -61,7 +61,7 @@ def main() -> None:
     for item in items:
         start = time.process_time()
         try:
-            made, counts = recipe.make_several(item)
+            made, counts = recipe.pairs_of(item)
         except PhotoError:
             continue
         seconds += time.process_time() - start
