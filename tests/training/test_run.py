@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import pytest
 import torch
@@ -198,3 +199,19 @@ def test_old_spellings_of_options_and_another_family_of_tie_are_understood(pairs
     assert sampling_of(("sampling.n_active_dims=2",)) == sampling_of(options)
     with pytest.raises(ConfigError, match=r"got .box., expected one of none, gaussian"):
         resolve_model(TrainConfig(str(pairs), "unused", preset="conv", model=("tie.family=box",)), store)
+
+
+def test_a_run_that_was_begun_before_configs_changed_goes_on(pairs, tmp_path):
+    run = tmp_path / "run"
+    options = ["train", "--pairs", str(pairs), "--preset", "conv", *SHORT, "--model", *NARROW["conv"]]
+    assert cli.main([*options, "--out", str(run)]) == 0
+    before = (run / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(run / "model")
+    record = json.loads((run / "run.json").read_text())
+    model = record["model"]
+    model |= {"kinds": model.pop("n_proposals"), "condition_weight": 1.0, "leading": 0, "calibrated": []}
+    model["tie"] |= {"kind": model["tie"].pop("family"), "fraction": 0.8, "couplings": 4}
+    model["field"]["sees"] = model["field"].pop("conditional")
+    (run / "run.json").write_text(json.dumps(record))
+    assert cli.main(["train", "--out", str(run), "--resume"]) == 0
+    assert (run / "model" / "model.safetensors").read_bytes() == before

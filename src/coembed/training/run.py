@@ -199,8 +199,7 @@ def resolve_model(
     shapes = (store.index.condition.channels, height, width), (store.index.field.channels, height, width)
     named = preset_config(config.preset, *shapes)
     if config.resume:
-        saved, _ = from_format_1(saved_model(config.out))
-        return from_dict(type(named), saved, f"{Path(config.out) / 'run.json'}: model"), ()
+        return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model"), ()
     reasons: tuple[str, ...] = ()
     if config.preset == "default" and config.adapt:
         from coembed.models.cdvae.autoconfigure import autoconfigure
