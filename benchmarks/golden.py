@@ -136,7 +136,7 @@ def write_clip(random: np.random.Generator, path: Path) -> None:
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     """Steps of the record, in order, each with a name."""
     one = "--workers 1"
-    yield command(f"prepare coco coco pairs --size 16 --views 2 {one}")
+    yield command(f"prepare coco coco pairs --size 16 --crops 1 {one}")
     yield command(f"prepare folder photos lights --task relighting --size 8 {one}")
     yield command(f"prepare pairs own-pairs --condition own/depth --field own/flow {one}")
     yield command(f"prepare ucf101 ucf motions --size 8 --samples 6 {one}")

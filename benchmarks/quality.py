@@ -9,7 +9,7 @@ time only. A cached result is used if pairs, options and weights are the same.
 Fair play: all samplers see the same photos and the same seed, and all samples are clipped to the field's range
 before they are scored (the squared error of a sample never grows by it). Only "linear-Gaussian,
 unclipped" (``--unclipped``) is not, to show what clipping changes. Simple samplers are fitted on the training
-split alone, on whole photos or frames: crops (``prepare --views``) would only crowd the nearest neighbours with
+split alone, on whole photos or frames: crops (``prepare --crops``) would only crowd the nearest neighbours with
 the same scene.
 """
 

@@ -41,7 +41,7 @@ mkdir -p "$work"
 start=$(date +%s)
 
 {
-    coembed prepare "$layout" "$source" "$work/pairs" --task "$task" --size 32 --views 4
+    coembed prepare "$layout" "$source" "$work/pairs" --task "$task" --size 32 --crops 5
     # The dry run prints the time an epoch takes on this machine.
     [ -e "$work/run" ] || coembed train --pairs "$work/pairs" --out "$work/run" "$@" --dry-run
     if [ ! -e "$work/run/model/config.json" ]; then

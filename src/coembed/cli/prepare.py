@@ -135,11 +135,13 @@ def _photos(config: PrepareCoco | PrepareFolder, side: str, split: str, found: F
     from coembed.tasks import get_task
 
     get_task(config.task)
-    _check(config, views=(1, 64), working_size=(8, 4096))
-    views = config.views if side == "train" else 1
+    _check(config, crops=(0, 63), working_size=(8, 4096))
+    crops = config.crops if side == "train" else 0
     size = parse_size(config.size)
-    recipe = PhotoRecipe(config.task, size, config.max_pixels, views, working_size=config.working_size)
-    found = found._replace(items=views_of(found.items, views))
+    recipe = PhotoRecipe(
+        config.task, size, config.max_pixels, crops, config.seed, working_size=config.working_size
+    )
+    found = found._replace(items=views_of(found.items, crops))
     return _build(config, config.src.resolve().name, side, split, found, recipe)
 
 
@@ -165,7 +167,7 @@ def _clips(config: PrepareUcf101 | PrepareVideo, side: str, split: str, found: F
     from coembed.tasks import get_task
 
     get_task(config.task)
-    _check(config, samples=(1, 256), views=(1, 64), longest_side=(16, math.inf), fps=(1, 1000))
+    _check(config, samples=(1, 256), crops=(0, 63), longest_side=(16, math.inf), fps=(1, 1000))
     # A mask with nothing in it gives no field at all.
     if not 0 < config.min_valid <= 1:
         raise ConfigError(f"min_valid is {config.min_valid}, expected above 0 and at most 1")
@@ -177,7 +179,8 @@ def _clips(config: PrepareUcf101 | PrepareVideo, side: str, split: str, found: F
         via=config.via,
         min_valid=config.min_valid,
         longest_side=config.longest_side or max(DEFAULT_LONGER_SIDE, 4 * max(size)),
-        views=config.views if side == "train" else 1,
+        crops=config.crops if side == "train" else 0,
+        crop_seed=config.seed,
         fps=config.fps,
     )
     return _build(config, config.src.resolve().name, side, split, found, recipe)

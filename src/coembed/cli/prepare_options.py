@@ -53,9 +53,11 @@ class PhotoOptions(SourceOptions):
     """What is split from a photo: a task's name, or a class of your own as module:Class."""
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
-    views: int = 1
-    """Training pairs per photo, 1 to 64: the whole of it, and random crops against overfitting; none in val/.
-    In tiny photos a crop averages fewer pixels per cell."""
+    crops: int = 0
+    """Random crops of each training photo, 0 to 63, each a pair besides the whole; none in val/. They have 45 to
+    100% of its area and another aspect. In tiny photos a crop averages fewer pixels per cell."""
+    seed: int = 0
+    """Of where the crops lie."""
     working_size: int | None = None
     """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
     256 for relighting, the photo's own size for resaturation. Models are used at the task's."""
@@ -77,8 +79,10 @@ class ClipOptions(SourceOptions):
     """Larger frames are reduced to it first, pixels; by default 160, or 4 per cell where that is more."""
     fps: float | None = None
     """Frames per second, where the files are wrong about it; by default what each file says."""
-    views: int = 1
-    """Training pairs per frame, 1 to 64: the whole, and random crops against overfitting; none in val/."""
+    crops: int = 0
+    """Random crops of each training frame, 0 to 63, each a pair besides the whole; none in val/."""
+    seed: int = 0
+    """Of where the crops lie."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ v_Dive_g01_c02.avi@3    UCF101: clips of one group are cut from one video, a sce
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
-MIN_CROP, MAX_CROP = 0.7, 0.95  # of a photo's sides
+CROP_AREA = 0.45, 1.0  # of the photo's
+CROP_ASPECT = 0.3  # most change of the aspect, either way, as a natural logarithm
 MIN_GROUPS = 5  # with fewer, frames are told apart instead
 
 _VIEW = re.compile(r"#\d+$")
@@ -24,6 +27,13 @@ _UCF101 = re.compile(r"(?P<scene>(?:.*/)?v_(?P<action>.+)_g\d+)_c\d+(?:\.\w+)?$"
 def frame_name(clip: str, number: int) -> str:
     """The name of a frame of a clip."""
     return f"{clip}@{number}"
+
+
+def crop_options(crops: int, seed: int) -> dict[str, Any]:
+    """What an index says of crops; nothing without any."""
+    if not crops:
+        return {}
+    return {"crops": {"number": crops, "area": list(CROP_AREA), "aspect": CROP_ASPECT, "seed": seed}}
 
 
 def view_name(whole: str, view: int) -> str:
@@ -94,21 +104,22 @@ def groups_of(names: Sequence[str]) -> list[int]:
     return number_by(whole_of if few else scene_of, names)
 
 
-def crop_of(name: str, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of a photo of ``shape`` that the view ``name`` shows: a matter of its name alone.
+def crop_of(name: str, shape: tuple[int, int], seed: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a photo of ``shape`` that the view ``name`` shows: a matter of name and seed alone.
 
-    Both sides are the same random share of the photo's, from 0.7 to 0.95, anywhere in it. The layers
+    A crop has 45 to 100% of the photo's area and its aspect within a factor of e^0.3, anywhere in it. The layers
     are computed on the whole photo first. A crop that is smaller than the cells it fills repeats pixels.
 
     >>> crop_of("a.jpg#1", (100, 200)) == crop_of("a.jpg#1", (100, 200))
     True
     """
-    digest = hashlib.sha256(name.encode()).digest()
-    share, down, across = (int.from_bytes(digest[i : i + 6], "big") / 2**48 for i in (0, 6, 12))
-    share = MIN_CROP + (MAX_CROP - MIN_CROP) * share
+    digest = hashlib.sha256((f"{seed}:{name}" if seed else name).encode()).digest()
+    area, aspect, down, across = (int.from_bytes(digest[i : i + 6], "big") / 2**48 for i in (0, 6, 12, 18))
+    side_share = math.sqrt(CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * area)
+    stretch = math.exp(CROP_ASPECT * (aspect - 0.5))
     slices = []
-    for side, place in zip(shape, (down, across), strict=True):
-        length = max(1, round(side * share))
+    for side, place, factor in zip(shape, (down, across), (stretch, 1 / stretch), strict=True):
+        length = min(side, max(1, round(side * side_share * factor)))
         start = round((side - length) * place)
         slices.append(slice(start, start + length))
     return slices[0], slices[1]

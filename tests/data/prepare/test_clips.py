@@ -43,7 +43,7 @@ def test_a_gap_of_a_rounded_number_of_frames_is_scaled_to_a_second(tmp_path):
 
 
 def test_a_crop_shows_the_same_motion_as_a_larger_share(clip):
-    pairs, _ = recipe(samples=1, views=2).pairs_of(clip)
+    pairs, _ = recipe(samples=1, crops=1).pairs_of(clip)
     whole, crop = pairs
     assert crop.name == "a.avi@0#1"
     ratio = crop.field.mean((0, 1)) / whole.field.mean((0, 1))
@@ -82,7 +82,7 @@ def test_a_truncated_clip_is_sampled_over_what_it_has(clip, tmp_path):
 
 
 def test_a_photo_task_sees_the_frames(clip):
-    pairs, left_out = recipe(task="resaturation", views=2).pairs_of(clip)
+    pairs, left_out = recipe(task="resaturation", crops=1).pairs_of(clip)
     assert [p.name for p in pairs][:3] == ["a.avi@0", "a.avi@0#1", "a.avi@1"]
     assert pairs[0].condition.shape == pairs[0].field.shape == (6, 8, 1)
     assert left_out == {}

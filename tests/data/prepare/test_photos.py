@@ -28,15 +28,15 @@ def prepare(src, dest, **options):
 def test_a_photo_is_decoded_once_for_all_its_views(photos, tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr(recipes, "read_photo", lambda p, **o: decoded.append(p) or read_photo(p, **o))
-    prepare(photos(5), tmp_path / "x", views=4)
+    prepare(photos(5), tmp_path / "x", crops=3)
     assert len(decoded) == len(set(decoded)) == 5
 
 
 def test_a_photo_that_changed_between_two_runs_is_read_again(photos, tmp_path):
     folder = photos(1)
-    prepare(folder, tmp_path / "x", views=2)
+    prepare(folder, tmp_path / "x", crops=1)
     shutil.copy(photos(2, "other") / "photo-001.jpg", folder / "photo-000.jpg")
-    prepare(folder, tmp_path / "y", views=2)
+    prepare(folder, tmp_path / "y", crops=1)
     before, after = (open_pairs(tmp_path / name, "train").field(slice(None)) for name in "xy")
     assert not (before == after).all(3).all(2).any()
 
@@ -44,21 +44,21 @@ def test_a_photo_that_changed_between_two_runs_is_read_again(photos, tmp_path):
 def test_an_unreadable_photo_is_listed_once_and_progress_counts_photos(photos, tmp_path, capsys):
     folder = photos(4)
     (folder / "photo-001.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    summary = prepare(folder, tmp_path / "x", views=5).stores[0]
+    summary = prepare(folder, tmp_path / "x", crops=4).stores[0]
     assert summary.pairs == 15 and [s.name for s in summary.skipped] == ["photo-001.jpg"]
     assert [s.name for s in read_index(tmp_path / "x/train").skipped] == ["photo-001.jpg"]
     assert "train: 4/4 (100%)" in capsys.readouterr().err
     with pytest.raises(PhotoError, match=r"photo-001\.jpg"):
-        prepare(folder, tmp_path / "y", views=5, strict=True)
+        prepare(folder, tmp_path / "y", crops=4, strict=True)
 
 
 def test_the_skipped_photo_is_listed_once_after_repair_too(photos, tmp_path):
     folder = photos(4)
     (folder / "photo-001.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    prepare(folder, tmp_path / "x", views=3, shard_pairs=4)
+    prepare(folder, tmp_path / "x", crops=2, shard_pairs=4)
     index = (tmp_path / "x/train/index.json").read_bytes()
     (tmp_path / "x/train/shard-00000.safetensors").unlink()
-    prepare(folder, tmp_path / "x", views=3, shard_pairs=4)
+    prepare(folder, tmp_path / "x", crops=2, shard_pairs=4)
     assert (tmp_path / "x/train/index.json").read_bytes() == index
 
 
@@ -81,7 +81,7 @@ def test_the_fields_cells_are_geometric_means_of_the_light(photos):
 
 @pytest.mark.parametrize("task", ["relighting", "relighting-grey"])
 def test_relighting_is_prepared_and_what_decides_its_numbers_is_recorded(photos, tmp_path, task):
-    prepare(photos(3), tmp_path / "x", task=task, views=2)
+    prepare(photos(3), tmp_path / "x", task=task, crops=1)
     index = read_index(tmp_path / "x/train")
     assert index.options["working_size"] == 256 and index.options["settings"]["step_at_128"] == 0.35
     assert index.options["settings"] == json.loads(json.dumps(settings_of(get_task(task))))
@@ -89,7 +89,7 @@ def test_relighting_is_prepared_and_what_decides_its_numbers_is_recorded(photos,
     pairs = open_pairs(tmp_path / "x", "train")
     assert len(pairs) == 6 and pairs.field(slice(None)).std() > 0.01
     with pytest.raises(DataError, match="working_size 256, now 32"):
-        prepare(photos(3), tmp_path / "x", task=task, views=2, working_size=32)
+        prepare(photos(3), tmp_path / "x", task=task, crops=1, working_size=32)
 
 
 def test_other_tasks_record_no_working_size(photos, tmp_path):

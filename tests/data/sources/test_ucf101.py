@@ -75,7 +75,7 @@ def test_a_wrong_split_or_folder_is_an_error(layout, tmp_path):
 
 def test_pairs_of_both_sides_are_prepared(layout):
     (layout / "UCF-101" / "YoYo" / "v_YoYo_g02_c01.avi").write_bytes(b"broken")
-    summary = run_prepare(options(layout, views=2))
+    summary = run_prepare(options(layout, crops=1))
     train, val = (PairStore.open(layout.parent / "pairs" / side) for side in ("train", "val"))
     assert train.index.names[:4] == tuple(f"v_Archery_g08_c01.avi@{n}" for n in ("0", "0#1", "1", "1#1"))
     assert len(train) == 8
@@ -127,7 +127,7 @@ def test_unreliable_pairs_are_counted_and_still_are_after_a_repair(layout):
     ("changes", "message"),
     [
         ({"samples": 0}, "samples is 0"),
-        ({"views": 65}, "views is 65"),
+        ({"crops": 64}, "crops is 64"),
         ({"min_valid": 0.0}, "min_valid is 0.0"),
         ({"longest_side": 5}, "longest_side is 5"),
         ({"fps": 0.0}, "fps is 0.0"),

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from coembed.data.names import MAX_CROP, MIN_CROP, frame_name, view_name
+from coembed.data.names import crop_options, frame_name, view_name
 from coembed.data.prepare.photos import PhotoRecipe, TaskRecipe, view_of
 from coembed.data.prepare.workers import Pair
 from coembed.data.sources.items import Item
@@ -44,7 +44,8 @@ class ClipRecipe(TaskRecipe):
             by the better of the two where the chain has few links (``auto``); see ``imaging.long_flow``.
         min_valid: share of the frame whose flow must be trusted, 0 to 1; else the pair is left out.
         longest_side: of the frames in pixels; larger ones are reduced before anything else.
-        views: pairs per sample; those after the first are crops of it (see ``crop_of``).
+        crops: random crops per sample, each a pair besides the whole (see ``crop_of``).
+        crop_seed: of where the crops lie.
         fps: frames per second, where the files do not know better.
     """
 
@@ -52,13 +53,14 @@ class ClipRecipe(TaskRecipe):
     via: Via = "auto"
     min_valid: float = 0.5
     longest_side: int = DEFAULT_LONGER_SIDE
-    views: int = 1
+    crops: int = 0
+    crop_seed: int = 0
     fps: float | None = None
 
     @property
     def pairs_per_item(self) -> int:
-        """Samples times views."""
-        return self.samples * self.views
+        """Samples, each whole and in crops."""
+        return self.samples * (self.crops + 1)
 
     @property
     def unit(self) -> str:
@@ -76,9 +78,7 @@ class ClipRecipe(TaskRecipe):
             via = f"auto, {HOPS} hops" if self.via == "auto" else self.via
             options |= {"via": via, "min_valid": self.min_valid, "tolerance": MAX_RETURN_ERROR}
             options["likeness"] = MAX_GREY_CHANGE
-        if self.views > 1:
-            options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
-        return options
+        return options | crop_options(self.crops, self.crop_seed)
 
     def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
         """The pairs of a clip, named ``clip.avi@0``, ``clip.avi@0#1``, ..., from one pass through its frames.
@@ -95,16 +95,17 @@ class ClipRecipe(TaskRecipe):
                 continue
             motion, valid = flow_over(frames, seconds, self.via)
             rgb = frames[0].astype(np.float32) / np.float32(255)
-            for v in range(self.views):
+            for v in range(self.crops + 1):
                 view = view_name(name, v)
-                part = view_of(view, v, valid)
+                part = view_of(view, v, valid, self.crop_seed)
                 if part.mean() < self.min_valid:
                     unreliable += 1
                     continue
-                condition = area_average(view_of(view, v, rgb), self.size)
+                condition = area_average(view_of(view, v, rgb, self.crop_seed), self.size)
                 # Of a smaller frame the same motion is a larger share.
                 share = np.array([valid.shape[1] / part.shape[1], valid.shape[0] / part.shape[0]], np.float32)
-                pairs.append(Pair(view, condition, cells_of(view_of(view, v, motion) * share, part, self.size)))
+                moved = view_of(view, v, motion, self.crop_seed) * share
+                pairs.append(Pair(view, condition, cells_of(moved, part, self.size)))
         return pairs, {"unreliable motion": unreliable} if unreliable else {}
 
     @property
@@ -115,9 +116,9 @@ class ClipRecipe(TaskRecipe):
         recipe = PhotoRecipe(self.task, self.size)
         layers = recipe.split(name, frame.astype(np.float32) / np.float32(255))
         pairs = []
-        for v in range(self.views):
+        for v in range(self.crops + 1):
             view = view_name(name, v)
-            condition, field = (view_of(view, v, layer) for layer in layers)
+            condition, field = (view_of(view, v, layer, self.crop_seed) for layer in layers)
             pairs.append(Pair(view, *recipe.average(view, condition, field)))
         return pairs
 

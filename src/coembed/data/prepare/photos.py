@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from coembed.data.names import MAX_CROP, MIN_CROP, crop_of, view_name, whole_of
+from coembed.data.names import crop_of, crop_options, view_name, whole_of
 from coembed.data.prepare.workers import OnePairPerItem
 from coembed.data.sources.items import Item
 from coembed.data.store.index import PairIndex
@@ -27,14 +27,14 @@ from coembed.imaging.resize import area_average, shrink_photo
 from coembed.tasks.task import Layer, get_task, settings_of, split_layers, working_size_of
 
 
-def views_of(items: Sequence[Item], views: int) -> list[Item]:
-    """Every item, followed by ``views - 1`` crops of it named ``photo.jpg#1``, ``photo.jpg#2``, ..."""
-    return [Item(view_name(item.name, v), item.paths, v) for item in items for v in range(views)]
+def views_of(items: Sequence[Item], crops: int) -> list[Item]:
+    """Every item, followed by ``crops`` crops of it named ``photo.jpg#1``, ``photo.jpg#2``, ..."""
+    return [Item(view_name(item.name, v), item.paths, v) for item in items for v in range(crops + 1)]
 
 
-def view_of(name: str, view: int, layer: np.ndarray) -> np.ndarray:
+def view_of(name: str, view: int, layer: np.ndarray, seed: int = 0) -> np.ndarray:
     """The part of a layer (h, w, ...) that a view shows, contiguous; all of it for view 0."""
-    return np.ascontiguousarray(layer[crop_of(name, layer.shape[:2])]) if view else layer
+    return np.ascontiguousarray(layer[crop_of(name, layer.shape[:2], seed)]) if view else layer
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,21 @@ class PhotoRecipe(OnePairPerItem, TaskRecipe):
         task: a registered name, or ``"module:Class"``.
         size: (h, w) of both layers; photos of another shape are squeezed to it.
         max_pixels: larger photos are skipped, before decoding.
-        views: pairs per photo; those after the first are crops of it (see ``crop_of``).
+        crops: random crops per photo, each a pair besides the whole (see ``crop_of``).
+        crop_seed: of where the crops lie.
         working_size: the photo's longer side is at most this when it is split; None: as the task says.
     """
 
     max_pixels: int = 64_000_000
-    views: int = 1
+    crops: int = 0
+    crop_seed: int = 0
     working_size: int | None = None
 
     def options(self) -> dict[str, Any]:
         """Further options that decide the numbers."""
         task = get_task(self.task)
         options: dict[str, Any] = {"max_pixels": self.max_pixels}
-        if self.views > 1:
-            options |= {"views": self.views, "crops": [MIN_CROP, MAX_CROP]}
+        options |= crop_options(self.crops, self.crop_seed)
         working_size = self.working_size or working_size_of(task)
         if working_size is not None:
             options["working_size"] = working_size
@@ -103,7 +104,7 @@ class PhotoRecipe(OnePairPerItem, TaskRecipe):
         if not item.view:
             _last_layers.cache_clear()  # the file may have changed since an earlier run in this process
         condition, field = _last_layers(self, item.paths[0], whole_of(item.name))
-        condition, field = (view_of(item.name, item.view, layer) for layer in (condition, field))
+        condition, field = (view_of(item.name, item.view, layer, self.crop_seed) for layer in (condition, field))
         return self.average(item.name, condition, field)
 
     def layers(self, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:

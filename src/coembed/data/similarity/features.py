@@ -45,6 +45,7 @@ def annotation_blocks(
     grid: int = GRID,
     label: Literal["area", "count"] = "area",
     crowds: bool = True,
+    crop_seed: int = 0,
 ) -> dict[str, Block]:
     """Label and layout of photos; rows of photos without annotations are zero.
 
@@ -79,7 +80,7 @@ def annotation_blocks(
         amount = annotations.areas[rows][kept] if label == "area" else np.ones(len(category))
         share = np.array([amount[category == c].sum() for c in present])
         labels.add(present, share / share.sum() if share.sum() > 0 else np.zeros(len(present)))
-        boxes = _in_view(annotations.boxes[rows][kept], annotations.sizes[number], name)
+        boxes = _in_view(annotations.boxes[rows][kept], annotations.sizes[number], name, crop_seed)
         cells = [coverage(boxes[category == c], grid).ravel() for c in present]
         columns = present[:, None] * grid * grid + np.arange(grid * grid)
         layouts.add(columns.ravel(), np.concatenate(cells) if cells else [])
@@ -238,13 +239,13 @@ def smaller(values: Matrix) -> Matrix:
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
-def _in_view(boxes: np.ndarray, size: np.ndarray, name: str) -> np.ndarray:
+def _in_view(boxes: np.ndarray, size: np.ndarray, name: str, crop_seed: int) -> np.ndarray:
     """Boxes x, y, width, height in pixels as left, top, right, bottom in fractions of what the pair shows."""
     width, height = (int(s) for s in size)
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
     left, top, right, bottom = 0, 0, width, height
     if not is_whole(name):
-        rows, columns = crop_of(name, (height, width))
+        rows, columns = crop_of(name, (height, width), crop_seed)
         left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
     origin = np.array([left, top, left, top])
     return (corners - origin) / np.array([right - left, bottom - top] * 2)

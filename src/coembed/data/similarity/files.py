@@ -112,9 +112,13 @@ def annotate(store: Path | str, annotations: Path | str) -> None:
     Raises:
         DataError: no store, or annotations that are wrong or name none of its photos.
     """
-    names = read_index(store).names
+    index = read_index(store)
+    crops = index.options.get("crops", {})
+    if isinstance(crops, list):  # other crops than those of today
+        raise DataError(f"{store}: its crops are of an older version; prepare the pairs again")
     source = Path(annotations)
-    write_features(store, annotation_blocks(read_annotations(source), names), names, source)
+    blocks = annotation_blocks(read_annotations(source), index.names, crop_seed=crops.get("seed", 0))
+    write_features(store, blocks, index.names, source)
 
 
 def known_blocks(store: PairStore) -> dict[str, Block]:
