@@ -54,8 +54,8 @@ class PhotoOptions(SourceOptions):
     max_pixels: int = 64_000_000
     """Larger photos are skipped."""
     crops: int = 0
-    """Random crops of each training photo, 0 to 63, each a pair besides the whole; none in val/. They have 45 to
-    100% of its area and another aspect. In tiny photos a crop averages fewer pixels per cell."""
+    """Random crops of each training photo, 0 to 63, each a pair besides the whole; none in val/. They have 45
+    to 100% of its area and another aspect. In tiny photos a crop averages fewer pixels per cell."""
     seed: int = 0
     """Of where the crops lie."""
     working_size: int | None = None

@@ -107,8 +107,8 @@ def groups_of(names: Sequence[str]) -> list[int]:
 def crop_of(name: str, shape: tuple[int, int], seed: int = 0) -> tuple[slice, slice]:
     """Rows and columns of a photo of ``shape`` that the view ``name`` shows: a matter of name and seed alone.
 
-    A crop has 45 to 100% of the photo's area and its aspect within a factor of e^0.3, anywhere in it. The layers
-    are computed on the whole photo first. A crop that is smaller than the cells it fills repeats pixels.
+    A crop has 45 to 100% of the photo's area and its aspect within a factor of e^0.3, anywhere in it. The
+    layers are computed on the whole photo first. A crop that is smaller than the cells it fills repeats pixels.
 
     >>> crop_of("a.jpg#1", (100, 200)) == crop_of("a.jpg#1", (100, 200))
     True

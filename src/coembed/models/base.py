@@ -107,6 +107,34 @@ class Reconstructor(Protocol):
 
 
 @runtime_checkable
+class CounterpartSampler(TemperatureSampler, Protocol):
+    """A model that knows what its samples vary and what they hold still."""
+
+    def sample_beside(
+        self,
+        condition: Tensor,
+        field: Tensor,
+        n: int,
+        *,
+        generator: Streams | torch.Generator | int,
+        temperature: float | list[float] = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Sample as ``sample`` does, and reconstruct true fields in what each sample varies.
+
+        Args:
+            condition: (batch, c, h, w), natural units.
+            field: (batch, c', h', w'), the conditions' own fields, natural units.
+            n: samples per condition.
+            generator: as for ``sample``.
+            temperature: as for ``sample``.
+
+        Returns:
+            Samples and reconstructions, (n, batch, c', h', w') each, natural units.
+        """
+        ...
+
+
+@runtime_checkable
 class DensityModel(Protocol):
     """A model whose conditional density is exact."""
 

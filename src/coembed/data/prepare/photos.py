@@ -104,8 +104,8 @@ class PhotoRecipe(OnePairPerItem, TaskRecipe):
         if not item.view:
             _last_layers.cache_clear()  # the file may have changed since an earlier run in this process
         condition, field = _last_layers(self, item.paths[0], whole_of(item.name))
-        condition, field = (view_of(item.name, item.view, layer, self.crop_seed) for layer in (condition, field))
-        return self.average(item.name, condition, field)
+        parts = [view_of(item.name, item.view, layer, self.crop_seed) for layer in (condition, field)]
+        return self.average(item.name, *parts)
 
     def layers(self, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Both layers of a photo, at its own size or the working size.

@@ -81,17 +81,10 @@ def sample_near(
         )
     with eval_mode(model), torch.no_grad():
         enc = model.encode(condition)
-        latent_target = pull_of(model, target, closeness, dims, len(enc))
-        temperatures = model.temperatures(temperature)
-        streams, parts = Streams.of(generator, len(enc)), []
-        for count in enc.chunks(n):
-            index = enc.index(count)
-            noise = model.split_noise(model.noise(streams, count, n_active_dims))
-            rows = model.with_latents(enc[index], noise.condition)
-            top = latent_target.rows(index).on(model.top(rows))
-            fields = model.to_natural(model.sample_fields(rows, noise, temperatures, top))
-            parts.append(fields.view(count, len(enc), *model.config.field_shape))
-        return torch.cat(parts)
+        pull = pull_of(model, target, closeness, dims, len(enc))
+        return model.sample_encoded(
+            enc, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims, target=pull
+        )[0]
 
 
 def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> LatentTarget:

@@ -37,17 +37,37 @@ def interpolate(
     temperature: float | list[float] = 1.0,
     n_active_dims: int | None = None,
 ) -> Tensor:
-    """Fields on the way from one draw to another, both ends included.
+    """Fields on the way from one draw to another, both ends included; see ``interpolate_beside``."""
+    sampling = {"generator": generator, "temperature": temperature, "n_active_dims": n_active_dims}
+    return interpolate_beside(model, condition, None, first, second, steps, **sampling)[0]
+
+
+@torch.no_grad()
+def interpolate_beside(
+    model: CDVAE,
+    condition: Tensor,
+    field: Tensor | None,
+    first: int,
+    second: int,
+    steps: int,
+    *,
+    generator: Streams | torch.Generator | int,
+    temperature: float | list[float] = 1.0,
+    n_active_dims: int | None = None,
+) -> list[Tensor]:
+    """Fields on the way from one draw to another, and the counterparts of the conditions' own fields beside.
 
     Args:
         model: any co-embedding model.
         condition: (batch, c, h, w), natural units.
+        field: the conditions' own fields (batch, c', h', w'), natural units; None for no counterparts.
         first, second: numbers of the draws, from 0: those that ``model.sample`` of the same generator gives.
         steps: fields, at least 2.
         generator, temperature, n_active_dims: as for ``CDVAE.sample``.
 
     Returns:
-        (steps, batch, c, h, w), natural units.
+        Fields, and with ``field`` counterparts (``CDVAE.sample_beside``), each (steps, batch, c', h', w'),
+        natural units.
 
     Raises:
         ConfigError: fewer than 2 steps, or draws that are not two.
@@ -62,11 +82,17 @@ def interpolate(
             row = model.noise(streams, 1, n_active_dims)
             if draw in (first, second):
                 wanted[draw] = _Draw.of(model, row)
-        fields = [
-            _between(model, enc, wanted[first], wanted[second], step / (steps - 1), temperatures)
-            for step in range(steps)
-        ]
-        return torch.stack(fields)
+        own = None if field is None else model.infer_field(enc, field).means
+        made: list[list[Tensor]] = []
+        for step in range(steps):
+            codes, rows, pixels = _between(
+                model, enc, wanted[first], wanted[second], step / (steps - 1), temperatures
+            )
+            fields = [model.decode(codes, rows, pixels, temperatures[-1])]
+            if own is not None:
+                fields.append(model.decode_counterpart(codes, own, rows, n_active_dims))
+            made.append([model.to_natural(f) for f in fields])
+        return [torch.stack(steps) for steps in zip(*made, strict=True)]
 
 
 def check_path(first: int, second: int, steps: int) -> None:
@@ -127,8 +153,9 @@ class _Draw:
 
 def _between(
     model: CDVAE, enc: EncodedCondition, first: _Draw, second: _Draw, t: float, temperatures: list[float]
-) -> Tensor:
-    """Fields (batch, c, h, w), natural units, a share t of the way from the first draw to the second."""
+) -> tuple[list[Tensor], EncodedCondition, Tensor]:
+    """Latents of fields, coarse to fine, a share t of the way from the first draw to the second; the conditions
+    with latents, and the pixels' noise."""
     noise = first.lerp(second, t)
     enc = model.with_latents(enc, torch.cat(noise.condition, -1))
     found = model.top(enc)
@@ -151,4 +178,4 @@ def _between(
             part = noise.tie[i].view(-1, *model.tie.shapes[i])
             codes.append(below.sample(temperatures[i] * part))  # type: ignore[call-arg, arg-type]
     codes = [c.view(-1, *shape) for c, shape in zip(codes, model.tie.shapes, strict=True)]
-    return model.to_natural(model.decode(codes, enc, noise.pixels, temperatures[-1]))
+    return codes, enc, noise.pixels

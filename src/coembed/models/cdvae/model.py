@@ -21,7 +21,7 @@ from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.inference import Inference, noise_source
-from coembed.models.cdvae.network import CoEmbedding
+from coembed.models.cdvae.sampler import CoEmbeddingSampler
 from coembed.models.files import save_pretrained
 from coembed.models.nn import eval_mode
 from coembed.numerics.pca import principal_components
@@ -30,7 +30,7 @@ from coembed.numerics.random import Streams
 START_ROWS = 40_000  # pairs that starting values are computed from, at most
 
 
-class CDVAE(CoEmbedding, Trainable):
+class CDVAE(CoEmbeddingSampler, Trainable):
     """P(field | condition) from scattered pairs.
 
     Args:
@@ -139,10 +139,10 @@ class CDVAE(CoEmbedding, Trainable):
     def latents(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Posterior means of both sides' latents, coarse to fine, without any noise."""
         with eval_mode(self):
-            enc, xg = self._read(condition), self.standardise_field(field)
-            qc = self.condition_ladder.tower.infer(enc.condition, None)
-            qg = self.field_ladder.tower.infer(xg - enc.mean, None, context_maps=enc.context_maps)
-            return qc.means, qg.means
+            enc = self._read(condition)
+            return self.condition_ladder.tower.infer(enc.condition, None).means, self.infer_field(
+                enc, field
+            ).means
 
     def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """The prior's standard deviation of every dimension, (size,) per layer: less than 1 where tied."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from coembed.errors import ModelError
@@ -17,7 +16,6 @@ from coembed.models.cdvae.mode_proposals import ModeProposals
 from coembed.models.cdvae.regression import Regression
 from coembed.models.cdvae.tie import top_down
 from coembed.models.cdvae.ties import build_tie
-from coembed.models.nn import eval_mode
 from coembed.models.normalization import Scaled
 from coembed.models.sampling_config import DEFAULT, SamplingConfig
 from coembed.numerics.distributions import Gaussian, Mixture
@@ -25,7 +23,7 @@ from coembed.numerics.random import Streams
 
 
 class CoEmbedding(Scaled):
-    """Two ladders, a tie and a regression, and how fields are sampled with them; ``CDVAE`` is what is trained.
+    """Two ladders, a tie and a regression, and the path from noise to fields; ``CDVAE`` is what is trained.
 
     Args:
         config: what the model is made of.
@@ -257,50 +255,10 @@ class CoEmbedding(Scaled):
         state = self.tie.sample(self.field_ladder, enc, noise.tie, temperatures, top)
         return self._decode(state, enc, noise.pixels, temperatures[-1])
 
-    @torch.no_grad()
-    def sample(
-        self,
-        condition: Tensor,
-        n: int,
-        *,
-        generator: Streams | torch.Generator | int,
-        temperature: float | list[float] = 1.0,
-        n_active_dims: int | None = None,
-    ) -> Tensor:
-        """Sample n fields per condition in one pass.
-
-        Args:
-            condition: (batch, c, h, w), natural units.
-            n: samples per condition, at least 1.
-            generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
-            temperature: scales the standard deviation of every latent; or one number per layer, top first. It
-                multiplies the model's own (``sampling``).
-            n_active_dims: samples vary in so many leading dimensions of the top latent, 0 for all; None for the
-                config's.
-
-        Returns:
-            (n, batch, c, h, w), natural units.
-
-        Raises:
-            ModelError: a condition of another shape, n below 1, ``n_active_dims`` below 0, or temperatures of
-                the wrong number or sign.
-        """
-        with eval_mode(self):
-            enc, temperatures = self.encode(condition), self.temperatures(temperature)
-            streams, parts = Streams.of(generator, len(enc)), []
-            for count in enc.chunks(n):
-                noise = self.split_noise(self.noise(streams, count, n_active_dims))
-                fields = self.to_natural(self.sample_fields(enc[enc.index(count)], noise, temperatures))
-                parts.append(fields.view(count, len(enc), *self.config.field_shape))
-            return torch.cat(parts)
-
-    @torch.no_grad()
-    def reconstruct(self, condition: Tensor, field: Tensor) -> Tensor:
-        """The decoder's mean at the latents of a true field (D(zo) of eq. 10), natural units, not clipped."""
-        with eval_mode(self):
-            enc, xg = self._read(condition), self.standardise_field(field)
-            q = self.field_ladder.tower.infer(xg - enc.mean, None, context_maps=enc.context_maps)
-            return self._natural(self.field_ladder.decode(q.state).mean + enc.mean)
+    def infer_field(self, enc: EncodedCondition, field: Tensor) -> Inference:
+        """q(zg | xg) of fields (batch, c, h, w), natural units, at its means."""
+        residual = self.standardise_field(field) - enc.mean
+        return self.field_ladder.tower.infer(residual, None, context_maps=enc.context_maps)
 
     @property
     def _condition_noise_size(self) -> int:

@@ -17,7 +17,7 @@ the field's ladder, which these take. Latents are lists, coarse to fine.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,18 @@ from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.inference import Inference, TopDownState, total
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.numerics.distributions import Gaussian, Mixture
+
+
+class Held(NamedTuple):
+    """What the samples of a model hold still.
+
+    Attributes:
+        layers: of latents whose noise is scaled by 0.
+        n_active_dims: leading dimensions of the top latent that vary; 0: all.
+    """
+
+    layers: frozenset[int] = frozenset()
+    n_active_dims: int = 0
 
 
 class Tie(nn.Module):
@@ -124,6 +136,38 @@ class Tie(nn.Module):
                 latent = found.sample(part * temperatures[i])
             state = ladder.tower.step(state, latent)
         return state
+
+    def counterpart(
+        self,
+        ladder: LadderVAE,
+        enc: EncodedCondition,
+        sampled: list[Tensor],
+        own: list[Tensor],
+        held: Held,
+    ) -> list[Tensor]:
+        """Latents of given fields in what samples vary; what samples hold still is as the samples have it.
+
+        A layer below the top that is held still is what is expected given the layers above it.
+
+        Args:
+            ladder: the field's.
+            enc: conditions with latents, one per row.
+            sampled: latents of samples, coarse to fine, each (rows, ...).
+            own: latents of the given fields, alike.
+            held: what samples hold still.
+        """
+        state, latents = top_down(ladder, enc), []
+        for layer, (drawn, given) in enumerate(zip(sampled, own, strict=True)):
+            latent = given
+            if layer in held.layers:
+                expected = None if layer == 0 or self.is_joint else self.conditional(ladder, state, enc)
+                latent = expected.mean if isinstance(expected, Gaussian) else drawn
+            elif layer == 0 and held.n_active_dims:
+                active = torch.arange(drawn[0].numel(), device=drawn.device) < held.n_active_dims
+                latent = torch.where(active.view(1, *drawn.shape[1:]), given, drawn)
+            latents.append(latent)
+            state = ladder.tower.step(state, latent)
+        return latents
 
     def log_prob(self, ladder: LadderVAE, latents: list[Tensor], enc: EncodedCondition) -> Tensor:
         """log p(zg | zc) of the model as sampled, (batch,)."""
