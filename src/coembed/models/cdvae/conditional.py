@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coembed.errors import ModelError
 from coembed.models.cdvae.importance import log_weights
-from coembed.models.cdvae.network import CoEmbedding
+from coembed.models.cdvae.sampler import CoEmbeddingSampler
 from coembed.numerics.random import Streams
 
 
@@ -19,7 +19,7 @@ class ConditionalField:
         condition: (batch, c, h, w), natural units.
     """
 
-    def __init__(self, model: CoEmbedding, condition: Tensor):
+    def __init__(self, model: CoEmbeddingSampler, condition: Tensor):
         self.model, self.condition = model, condition
 
     def sample(
