@@ -12,10 +12,10 @@ set -euo pipefail
 task=${1:-}
 source=${2:-}
 case "$task" in
-    resaturation) layout=coco holds=train2014 keep=896 rank=256 leading=8 highest=1.3 fitted_on=600 ;;
-    relighting) layout=coco holds=train2014 keep=256 rank=160 leading=6 highest=1.2 fitted_on=600 ;;
+    resaturation) layout=coco holds=train2014 keep=896 rank=256 leading=8 fitted_on=600 ;;
+    relighting) layout=coco holds=train2014 keep=256 rank=160 leading=6 fitted_on=600 ;;
     # So few scenes are held out that half of all of them serve to calibrate.
-    motion) layout=ucf101 holds=UCF-101 keep=768 rank=256 leading=5 highest=1.1 fitted_on=1750 ;;
+    motion) layout=ucf101 holds=UCF-101 keep=768 rank=256 leading=5 fitted_on=1750 ;;
     *) layout= holds= rank= ;;
 esac
 if [ -z "$layout" ] || [ ! -d "$source/$holds" ]; then
@@ -50,10 +50,10 @@ start=$(date +%s)
         coembed train --pairs "$work/pairs" --out "$work/run" "$@" ${resume[@]+"${resume[@]}"}
     fi
     # Of the codes, what carries least goes, so that the weights stay below 12 MB; a colour condition takes room.
-    # Its own draws are for pictures: smooth changes, in few dimensions and a little more than learned. Those that are
-    # as wide and as sharp as held-out fields are kept beside.
+    # Its own draws are for pictures: smooth changes, in few dimensions, as wide as learned. Those that are as wide and
+    # as sharp as held-out fields are kept beside.
     python scripts/trim_weights.py "$work/run" "$work/trimmed" --codes "$keep" --rank "$rank" \
-        --leading "$leading" --temperatures "$highest" 0
+        --leading "$leading" --temperatures 1 0
     if [ ! -e "$work/calibrated/config.json" ]; then
         coembed calibrate "$work/trimmed" --pairs "$work/pairs" --out "$work/calibrated" --beside \
             --limit "$fitted_on" --threads 1

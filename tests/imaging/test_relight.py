@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coembed.imaging import color
-from coembed.imaging.relight import SHOULDER, add_light
+from coembed.imaging.relight import KNEE, SHOULDER, add_light, signal_confidence
 
 every_depth = pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 
@@ -38,8 +38,8 @@ def test_light_is_scaled_by_one_factor_a_pixel_that_rolls_off_below_white(dtype,
     before, top = linear(pixels), np.iinfo(dtype).max
     brightest = before.max(axis=2, keepdims=True)
     gain = np.exp(min(delta, 10.0))
-    if delta > 0:  # the docstring's formula, term by term
-        gain = gain / (1 + (gain**SHOULDER - 1) * brightest**SHOULDER) ** (1 / SHOULDER)
+    power = SHOULDER if delta > 0 else KNEE
+    gain = gain / (1 + (gain**power - 1) * brightest**power) ** (1 / power)  # the docstring's, term by term
     wanted = color.linear_to_srgb(np.minimum(before * gain, 1)) * np.float64(top)
     slack = 0.54 if dtype == np.uint8 else 0.8  # of a level: rounding, and that of the tables
     assert np.abs(lit(pixels, delta) - wanted).max() < slack
@@ -63,6 +63,36 @@ def test_brighter_levels_stay_brighter_and_only_white_becomes_white(dtype):
     assert gentle[248] < np.iinfo(dtype).max  # clipping would whiten all from level 216 on
     if dtype == np.uint16:
         assert (np.diff(gentle) > 0).all()
+
+
+@every_depth
+def test_darker_light_keeps_the_order_of_levels_and_white_white(dtype):
+    ramp = np.arange(256, dtype=dtype) * (np.iinfo(dtype).max // 255)
+    grey = np.repeat(ramp[None, :, None], 3, axis=2)
+    for delta in (-0.2, -0.7, -1.2):
+        result = lit(grey, delta)[0, :, 0].astype(int)
+        assert (np.diff(result) >= 0).all() and (result <= ramp).all()
+        assert result[-1] == np.iinfo(dtype).max
+    plain = color.linear_to_srgb(linear(grey) * np.exp(-0.7)) * 255
+    dark = lit(grey, -0.7)[0, :, 0] / (np.iinfo(dtype).max / 255)
+    assert dark[245] > plain[0, 245, 0] + 20 and abs(dark[60] - plain[0, 60, 0]) < 1
+
+
+def test_near_black_is_trusted_little_and_brightened_accordingly():
+    rng = np.random.default_rng(0)
+    pixels = np.full((64, 128, 3), 120, np.uint8)
+    pixels[:, :64] = rng.integers(0, 9, (64, 64, 3))
+    confidence = signal_confidence(pixels)
+    assert confidence[:, :7].max() < 0.2 and confidence[:, 9:].min() > 0.98
+    full = np.repeat(np.repeat(confidence, 8, axis=0), 8, axis=1)
+    for delta in (0.8, -0.8):
+        change, out = np.full((1, 64, 128), delta, np.float32), [np.empty_like(pixels)]
+        add_light(pixels, change, out, full)
+        moved = np.abs(out[0].astype(int) - pixels).mean(axis=(0, 2))
+        if delta > 0:
+            assert moved[:60].mean() < 0.5 < 20 < moved[70:].mean()
+        else:
+            assert np.array_equal(out[0], lit(pixels, delta))  # darkening needs no trust
 
 
 def test_roll_off_keeps_the_proportions_of_a_colour():

@@ -216,7 +216,7 @@ def _record(path: Path, row: Row, plan: Plan) -> dict[str, Any]:
 
 
 def _settings(config: BatchConfig) -> dict[str, Any]:
-    names = ("model", "seed", "n", "strength", "temperature")
+    names = ("model", "seed", "n", "strength", "temperature", "exposure")
     chosen = {"distinct": not config.all, "pick": config.pick}
     return {name: getattr(config, name) for name in names} | chosen | _asked(config)
 

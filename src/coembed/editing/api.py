@@ -42,10 +42,11 @@ def resaturate(
         photo: a path, the bytes of a file, a Pillow image, or an array (h, w, 3) of uint8 or uint16.
         n: results, at least 1.
         seed: same photo, seed and model, same results.
-        strength: share of the change that is applied, 0 (none) to 1 (all), or a bit beyond.
+        strength: share of the change that is applied, 0 (none) to 1 (all), or up to 4: beyond what was drawn.
         temperature: spread of the draws; below 1 more usual ones, above 1 more daring ones.
+        exposure: for ``relight``: share of the change of exposure that is applied, 0 to 1.
         model: a loaded model, a bundled name, a folder or a hub id; None for the bundled weights.
-        distinct: choose results that differ, out of a larger draw. Otherwise draws 0..n-1 as they come.
+        distinct: choose results that look different, out of a larger draw. Otherwise draws 0..n-1 as they come.
         pick: which are chosen: ``"typical"``, one of each of the most common kinds, the most common first; or
             ``"spread"``, likely ones that are as far from each other as can be.
         like: an example, any photo: results come near its look.
@@ -73,8 +74,10 @@ def relight(
 ) -> list[Image.Image]:
     """Make n versions of a photo in other plausible light; what things are painted with stays.
 
-    The light is white: the proportions of a pixel's colour do not change. Black stays black, and what gets
-    brighter nears white without reaching it.
+    The light is white: the proportions of a pixel's colour do not change. Black stays black, what gets brighter
+    nears white without reaching it, and what is white stays white. Where light falls changes, exposure does
+    not: the mean of the logarithm of shading is the photo's own, unless ``exposure`` asks for a share of the
+    change.
 
     Args, options, results and errors are those of ``resaturate``.
     """

@@ -20,7 +20,7 @@ import torch
 from coembed.editing.draw import sample_photo
 from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.loading import Model, load_model
-from coembed.editing.selection import representatives
+from coembed.editing.selection import distances_between, representatives
 from coembed.errors import ConfigError, ModelError
 from coembed.imaging.flow.estimate import resize_flow
 from coembed.imaging.io.photo import Photo, read_photo
@@ -37,6 +37,8 @@ MAX_DRAWS = 2_000  # k-medoids keeps the distances between all of them
 # Longer side at which a flow follows the photo's edges. A cell of the model is many pixels there already, and
 # flow a pixel off at an edge of a 12 megapixel photo is not seen, but a full-size map a channel is felt.
 _WORKING_SIDE = 1024
+
+_PAN_SHARE = 0.9  # of a motion's energy: with more in its mean it is a pan
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,31 @@ def motion_modes(
     lows = samples.float().clamp(task.field.low, task.field.high).numpy()
     if not np.isfinite(lows).all():
         raise ModelError(f"the model drew {np.count_nonzero(~np.isfinite(lows))} values that are not finite")
-    # Motions are told apart as they look: in one unit for both directions, whatever the photo's aspect.
+    # In one unit for both directions, whatever the photo's aspect: as they look.
     aspect = photo.width / photo.height
-    chosen = representatives(lows * np.array([aspect, 1], np.float32)[:, None, None], n)
+    chosen = representatives(motion_distances(lows * np.array([aspect, 1], np.float32)[:, None, None]), n)
     return [MotionMode(lows[k], share, k) for k, share in zip(chosen.draws, chosen.weights, strict=True)]
+
+
+def motion_distances(flows: np.ndarray) -> np.ndarray:
+    """Differences between motions of one photo, the camera's pan apart: it says nothing of what is in the
+    photo.
+
+    Motions that are little but a pan are all of one kind, whichever way it goes, so that at most one of them is
+    chosen while there are others.
+
+    Args:
+        flows: (draws, 2, h, w), both components in one unit.
+
+    Returns:
+        (draws, draws), Euclidean, 0 on the diagonal.
+    """
+    pans = flows.mean(axis=(2, 3), keepdims=True)
+    distances = distances_between(flows - pans)
+    power = (flows**2).mean(axis=(1, 2, 3))
+    panning = (pans**2).mean(axis=(1, 2, 3)) > _PAN_SHARE * power
+    distances[np.ix_(panning, panning)] = 0
+    return distances
 
 
 class FlowEnlarger:

@@ -35,9 +35,12 @@ class SampleOptions:
     seed: int = 0
     """Same photo, seed and model, same versions."""
     strength: float = 1.0
-    """Share of the change that is applied, 0 to 1 (or a bit beyond)."""
+    """Share of the change that is applied, 0 (none) to 1 (all), or up to 4: beyond what was drawn."""
     temperature: float = 1.0
     """Spread of the draws: below 1 more usual ones, above 1 more daring ones."""
+    exposure: float = 0.0
+    """Of new light: share of its change of exposure that is applied, 0 (only where light falls changes) to
+    1."""
     all: tyro.conf.FlagCreatePairsOff[bool] = False
     """Plain draws 0 to n-1, in place of versions chosen to differ out of a larger draw."""
     pick: Pick = "typical"
@@ -51,6 +54,8 @@ class SampleOptions:
         for name in ("strength", "temperature"):
             if not 0 <= getattr(self, name) <= 4:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 to 4")
+        if not 0 <= self.exposure <= 1:
+            raise ConfigError(f"exposure is {self.exposure}, expected 0 to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +119,7 @@ class EditKeywords(TypedDict, total=False):
 
     strength: float
     temperature: float
+    exposure: float
     distinct: bool
     pick: Pick
     like: Picture | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from coembed.errors import CoEmbedError, DataError
 from coembed.imaging.guided_filter import guided_filter
 from coembed.imaging.io.photo import Photo
 from coembed.imaging.recolor import add_saturation, hue_confidence, rows_of
-from coembed.imaging.relight import add_light
+from coembed.imaging.relight import add_light, signal_confidence
 from coembed.imaging.strips import thread_count
 from coembed.imaging.upsampling.interpolate import Interpolator
 from coembed.tasks.relighting import GreyRelighting, Relighting
@@ -35,8 +35,20 @@ _AT_ONCE = 4  # full-size results in memory together
 _REACH, _SOFTNESS = 1 / 16, 1e-3  # radius as a share of the field's shorter side; variance of an even place
 
 
+class Enlarger(Protocol):
+    """A way to bring low-resolution fields of one photo to its size; ``Interpolator`` is one."""
+
+    def __call__(self, fields: np.ndarray) -> np.ndarray:
+        """Fields (..., h, w) at the photo's size, (..., H, W) float32."""
+        ...
+
+    def strips(self, fields: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """The same strip by strip: the rows, and (..., rows, W)."""
+        ...
+
+
 def render(
-    photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interpolator | None = None
+    photo: Photo, task: Task, deltas: np.ndarray, interpolator: Enlarger | None = None
 ) -> Iterator[np.ndarray]:
     """Apply changes of a field to a photo, a few at a time to bound memory.
 
@@ -73,8 +85,10 @@ def _resaturating(photo: Photo) -> StripEdit:
 
 
 def _relighting(photo: Photo) -> StripEdit:
+    confidence, size = signal_confidence(photo.pixels), photo.pixels.shape[:2]
+
     def edit(rows: slice, delta: np.ndarray, out: list[np.ndarray]) -> None:
-        add_light(photo.pixels[rows], delta[:, 0], out)
+        add_light(photo.pixels[rows], delta[:, 0], out, rows_of(confidence, rows, size))
 
     return edit
 
@@ -105,9 +119,7 @@ _STRIPWISE: dict[type, _Way] = {
 }
 
 
-def _by_strips(
-    photo: Photo, deltas: np.ndarray, interpolator: Interpolator, edit: StripEdit
-) -> list[np.ndarray]:
+def _by_strips(photo: Photo, deltas: np.ndarray, interpolator: Enlarger, edit: StripEdit) -> list[np.ndarray]:
     results = [np.empty_like(photo.pixels, order="C") for _ in deltas]
     workers = thread_count()
     waiting: deque[Future[None]] = deque()
@@ -121,7 +133,7 @@ def _by_strips(
     return results
 
 
-def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Interpolator) -> Iterator[np.ndarray]:
+def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Enlarger) -> Iterator[np.ndarray]:
     """One result at a time: the photo and what composing with another field makes of it, less what composing
     with its own field makes of it. So whatever ``compose`` loses by itself is not lost here."""
     rgb = photo.as_float()

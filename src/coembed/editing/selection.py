@@ -24,44 +24,44 @@ class Representatives:
     weights: tuple[float, ...]
 
 
-def representatives(fields: np.ndarray, n: int) -> Representatives:
-    """Choose n of the fields by k-medoids in Euclidean distance; the same fields give the same choice.
+def representatives(distances: np.ndarray, n: int, least: float = 0.0) -> Representatives:
+    """Choose n draws by k-medoids; the same distances give the same choice.
 
     The start is greedy (each new medoid lowers the summed distance most), then medoids and clusters are
-    improved in turn until they settle.
+    improved in turn until they settle. One that is closer than ``least`` to one that stands for more draws
+    gives way to the likely draw that is farthest from those chosen.
 
     Args:
-        fields: (draws, ...) float.
+        distances: (draws, draws), symmetric, 0 on the diagonal.
         n: 1 to the number of draws.
+        least: distance that any two of the chosen should have; they are closer only where the draws do not
+            allow it.
 
-    >>> representatives(np.array([[0.0], [0.1], [0.2], [9.0]]), 2)
+    >>> representatives(distances_between(np.array([[0.0], [0.1], [0.2], [9.0]])), 2)
     Representatives(draws=(1, 3), weights=(0.75, 0.25))
     """
-    if not 1 <= n <= len(fields):
-        raise ValueError(f"n is {n}, expected 1 to {len(fields)}, the number of fields")
-    distances = distances_between(fields.reshape(len(fields), -1))
+    _check(distances, n)
     medoids = _greedy(distances, n)
     for _ in range(MAX_ROUNDS):
         improved = _central(distances, _nearest(distances, medoids), medoids)
         if improved == medoids:
             break
         medoids = improved
-    counts = np.bincount(_nearest(distances, medoids), minlength=n)
-    order = sorted(range(n), key=lambda j: (-counts[j], medoids[j]))
-    return Representatives(
-        tuple(medoids[j] for j in order), tuple(float(counts[j]) / len(fields) for j in order)
-    )
+    chosen = _by_share(distances, medoids)
+    if least > 0:
+        chosen = _by_share(distances, _spaced(distances, chosen.draws, least))
+    return chosen
 
 
-def farthest_points(fields: np.ndarray, n: int, kept: float = KEPT_SHARE) -> Representatives:
-    """Choose n fields that are far from each other: farthest-point sampling, from the medoid outwards.
+def farthest_points(distances: np.ndarray, n: int, kept: float = KEPT_SHARE) -> Representatives:
+    """Choose n draws that are far from each other: farthest-point sampling, from the medoid outwards.
 
-    Each field chosen is the one farthest from all chosen before, so the least distance between two of them is
+    Each draw chosen is the one farthest from all chosen before, so the least distance between two of them is
     at least half of the most that any n could have [Gonzalez 1985]. Far corners are where a model's accidents
     are, too: first the draws whose fifth-nearest neighbour is farthest are dropped, which are the least likely.
 
     Args:
-        fields: (draws, ...) float.
+        distances: (draws, draws), symmetric, 0 on the diagonal.
         n: 1 to the number of draws.
         kept: share of the draws to choose from, in (0, 1]; n are always kept.
 
@@ -69,15 +69,11 @@ def farthest_points(fields: np.ndarray, n: int, kept: float = KEPT_SHARE) -> Rep
         The medoid of what was kept first, then the farthest from it, and so on; weights are the shares of all
         draws that are nearest to each.
 
-    >>> farthest_points(np.array([[0.0], [0.1], [0.2], [3.0], [9.0]]), 2, kept=1.0)
+    >>> farthest_points(distances_between(np.array([[0.0], [0.1], [0.2], [3.0], [9.0]])), 2, kept=1.0)
     Representatives(draws=(2, 4), weights=(0.8, 0.2))
     """
-    if not 1 <= n <= len(fields):
-        raise ValueError(f"n is {n}, expected 1 to {len(fields)}, the number of fields")
-    distances = distances_between(fields.reshape(len(fields), -1))
-    nearby = np.sort(distances, axis=1)[:, min(OUTLIER_NEIGHBOURS, len(fields) - 1)]
-    count = max(n, round(kept * len(fields)))
-    likely = np.sort(np.argsort(nearby, kind="stable")[:count])
+    _check(distances, n)
+    likely = _likely(distances, max(n, round(kept * len(distances))))
     inside = distances[np.ix_(likely, likely)]
     chosen = [int(inside.sum(axis=1).argmin())]
     nearest = inside[chosen[0]].copy()
@@ -89,16 +85,50 @@ def farthest_points(fields: np.ndarray, n: int, kept: float = KEPT_SHARE) -> Rep
     labels = distances[rows].argmin(axis=0)
     labels[rows] = np.arange(n)
     counts = np.bincount(labels, minlength=n)
-    return Representatives(tuple(rows), tuple(float(c) / len(fields) for c in counts))
+    return Representatives(tuple(rows), tuple(float(c) / len(distances) for c in counts))
 
 
-def distances_between(points: np.ndarray) -> np.ndarray:
-    """Euclidean distances (n, n) between rows (n, size); in double precision, exactly 0 on the diagonal."""
-    points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+def distances_between(fields: np.ndarray) -> np.ndarray:
+    """Euclidean distances (n, n) between n fields of any shape; in double precision, exactly 0 on the
+    diagonal."""
+    points = fields.reshape(len(fields), -1).astype(np.float64)
+    points = points - points.mean(axis=0)
     norms = (points**2).sum(axis=1)
     squared = norms[:, None] + norms[None] - 2 * points @ points.T
     np.fill_diagonal(squared, 0)
     return np.sqrt(np.maximum(squared, 0))
+
+
+def _check(distances: np.ndarray, n: int) -> None:
+    if not 1 <= n <= len(distances):
+        raise ValueError(f"n is {n}, expected 1 to {len(distances)}, the number of draws")
+
+
+def _by_share(distances: np.ndarray, medoids: list[int]) -> Representatives:
+    """The draws with their shares, the largest first."""
+    counts = np.bincount(_nearest(distances, medoids), minlength=len(medoids))
+    order = sorted(range(len(medoids)), key=lambda j: (-counts[j], medoids[j]))
+    shares = tuple(float(counts[j]) / len(distances) for j in order)
+    return Representatives(tuple(medoids[j] for j in order), shares)
+
+
+def _likely(distances: np.ndarray, count: int) -> np.ndarray:
+    """Draws without those in the sparsest places, in order."""
+    nearby = np.sort(distances, axis=1)[:, min(OUTLIER_NEIGHBOURS, len(distances) - 1)]
+    return np.sort(np.argsort(nearby, kind="stable")[:count])
+
+
+def _spaced(distances: np.ndarray, medoids: tuple[int, ...], least: float) -> list[int]:
+    """The draws, those too close to one before them replaced by the likely draw farthest from all others."""
+    chosen = [medoids[0]]
+    likely = _likely(distances, max(len(medoids), round(KEPT_SHARE * len(distances))))
+    for medoid in medoids[1:]:
+        if distances[medoid, chosen].min() < least:
+            room = distances[likely][:, chosen].min(axis=1)
+            room[np.isin(likely, chosen)] = -1
+            medoid = int(likely[room.argmax()])
+        chosen.append(medoid)
+    return chosen
 
 
 def _greedy(distances: np.ndarray, n: int) -> list[int]:

@@ -35,12 +35,21 @@ def hue_confidence(pixels: np.ndarray) -> np.ndarray:
     Returns:
         (rows, columns) float32 in [0, 1), one value a neighbourhood of 8 to 32 pixels per side.
     """
+    means = neighbourhood_means(pixels)
+    return wiener_weight(means.max(axis=2) - means.min(axis=2), HALF_CONFIDENCE)
+
+
+def neighbourhood_means(pixels: np.ndarray) -> np.ndarray:
+    """Mean colours (rows, columns, 3) of neighbourhoods of 8 to 32 pixels per side, float32 in [0, 1]."""
     height, width = pixels.shape[:2]
     side = int(np.clip(min(height, width) // _CELLS, *_CELL_SIDES))
     cells = (max(1, width // side), max(1, height // side))
-    means = cv2.resize(pixels, cells, interpolation=cv2.INTER_AREA).astype(np.float32) / _top(pixels)
-    chroma = means.max(axis=2) - means.min(axis=2)
-    return chroma**2 / (chroma**2 + np.float32(HALF_CONFIDENCE**2))
+    return cv2.resize(pixels, cells, interpolation=cv2.INTER_AREA).astype(np.float32) / _top(pixels)
+
+
+def wiener_weight(signal: np.ndarray, half: float) -> np.ndarray:
+    """Share of a signal that is not noise, s^2 / (s^2 + half^2), float32 in [0, 1)."""
+    return signal**2 / (signal**2 + np.float32(half**2))
 
 
 def rows_of(grid: np.ndarray, rows: slice, size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from coembed.errors import DataError
 from coembed.imaging.color import linear_to_srgb, srgb_to_linear
 from coembed.imaging.intrinsic.decompose import decompose
 from coembed.imaging.intrinsic.retinex import STEP_AT_128, RetinexOptions
-from coembed.imaging.relight import SHOULDER
+from coembed.imaging.relight import Shoulders, light_gain
 from coembed.tasks.task import Layer, register_task
 
 FLOOR, CEILING = 1 / 64, 8.0
@@ -32,6 +32,7 @@ class Relighting:
     condition = Layer("albedo", channels=3, low=0.0, high=1.0, unit="1")
     field = Layer("log shading", channels=1, low=math.log(FLOOR), high=math.log(CEILING), unit="ln")
     pointwise = False  # each value depends on the whole photo
+    keeps_level = True
     working_size = 256  # above, retinex takes longer and finds no more
     settings: ClassVar[dict[str, Any]] = {
         "method": "retinex",
@@ -55,8 +56,8 @@ class Relighting:
     def compose(self, rgb: np.ndarray, field: np.ndarray) -> np.ndarray:
         """The photo in other light: linear photo x exp(field - own field), where that is not 0.
 
-        All channels get one factor, so hues stay, and black stays black. Brightened pixels near white by the
-        shoulder of ``imaging.relight``, which does the same to whole photos of 8 and 16 bits.
+        All channels get one factor, so hues stay, and black stays black. Near white the factor nears 1 by the
+        shoulders of ``imaging.relight``, which does the same to whole photos of 8 and 16 bits.
 
         Raises:
             DataError: the field is not of the photo's size.
@@ -67,9 +68,7 @@ class Relighting:
             )
         change = field - self.split(rgb)[1]
         linear = srgb_to_linear(rgb)
-        brightest = linear.max(2, keepdims=True)
-        rolled = np.log1p(np.expm1(SHOULDER * np.maximum(change, 0)) * brightest**SHOULDER) / SHOULDER
-        lit = np.minimum(linear * np.exp(change - rolled), np.float32(1))
+        lit = np.minimum(linear * light_gain(change, Shoulders.of(linear.max(2, keepdims=True))), np.float32(1))
         return np.where(change == 0, rgb, linear_to_srgb(lit)).astype(np.float32, copy=False)
 
 

@@ -60,7 +60,8 @@ class Task(Protocol):
 
     Both functions are pure: they keep no state and leave their inputs as they were.
     A class may also have ``pointwise: bool`` (see ``is_pointwise``), ``working_size: int | None`` (see
-    ``working_size_of``) and ``settings: dict`` (see ``settings_of``), which go into the index of pairs.
+    ``working_size_of``) and ``settings: dict`` (see ``settings_of``), which go into the index of pairs; and
+    ``keeps_level: bool`` (see ``keeps_level``), which is a matter of edits alone.
     ``coembed.testing.check_task`` checks a class of your own against this contract.
     """
 
@@ -100,6 +101,14 @@ def is_pointwise(task: Task) -> bool:
 def working_size_of(task: Task) -> int | None:
     """The longer side that photos are reduced to before they are split; None, the default: they are not."""
     return getattr(task, "working_size", None)
+
+
+def keeps_level(task: Task) -> bool:
+    """True if an edit leaves the field's mean over the frame as it is, unless asked; not by default.
+
+    The mean of a logarithm of light is exposure, which is not light.
+    """
+    return getattr(task, "keeps_level", False)
 
 
 def settings_of(task: Task) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from coembed.cli.reproduce.pictures import (
 )
 from coembed.cli.reproduce.plots import picture_grid
 from coembed.data.pairs import evenly_spaced
-from coembed.editing.selection import representatives
+from coembed.editing.selection import distances_between, representatives
 from coembed.models.base import Reconstructor
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
@@ -112,7 +112,7 @@ def four_samples(gallery: Gallery, one: Found, samples: int, note: str) -> bytes
     sampled = gallery.draw(one, samples)
     lines = []
     for i in range(len(gallery)):
-        chosen = representatives(sampled[:, i], min(SHOWN, samples))
+        chosen = representatives(distances_between(sampled[:, i]), min(SHOWN, samples))
         lines.append(
             [gallery.given(i), gallery.true(i), *gallery.pictures(one, i, sampled[list(chosen.draws), i])]
         )

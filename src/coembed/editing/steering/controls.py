@@ -10,9 +10,9 @@ from torch import Tensor
 
 from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.options import SampleOptions, SteeringOptions
-from coembed.editing.steering.example import code_of, latent_model, sample_near
+from coembed.editing.steering.example import code_of, latent_model, sample_near_beside
 from coembed.editing.steering.inpaint import Hint, sample_hint
-from coembed.editing.steering.interpolate import interpolate
+from coembed.editing.steering.interpolate import interpolate_beside
 from coembed.errors import DataError
 from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.resize import area_average
@@ -55,60 +55,58 @@ class Controls:
         self.keep = None if options.keep is None else read_photo(options.keep)
 
     def sample(
-        self,
-        photo: Photo,
-        condition: Tensor,
-        field: Tensor,
-        reconstruction: Tensor,
-        n: int,
-        sampling: SampleOptions,
-    ) -> Tensor:
-        """Fields of one photo as they were asked for.
+        self, photo: Photo, condition: Tensor, field: Tensor, n: int, sampling: SampleOptions
+    ) -> tuple[Tensor, Tensor]:
+        """Fields of one photo as they were asked for, and what each is to be compared with (eq. 10).
 
         Args:
             photo: whose layers the following are.
-            condition, field, reconstruction: (1, c, h, w), natural units.
+            condition, field: (1, c, h, w), natural units.
             n: fields; steps between two draws, both included.
             sampling: seed (field k depends on it and k alone) and temperature.
 
         Returns:
-            (n, 1, c, h, w), natural units.
+            Fields and the photo's own field as the model has it (``CDVAE.sample_beside``), (n, 1, c, h, w)
+            each, natural units. Where a part is held the latter is the whole reconstruction: (1, 1, c, h, w).
 
         Raises:
             DataError: a hint or mask of another size than the photo, or a mask that covers no cell by half.
         """
         options, temperature, streams = self.options, sampling.temperature, Streams(sampling.seed, [0])
         if options.between is not None:
-            first, second = options.between
-            return interpolate(
-                self.model, condition, first, second, n, generator=streams, temperature=temperature
+            path = interpolate_beside(
+                self.model, condition, field, *options.between, n, generator=streams, temperature=temperature
             )
-        latent_target = {"target": self.target, "closeness": 0.0 if self.target is None else options.closeness}
+            return path[0], path[1]
         if not options.has_fixed_region:
             if self.target is None:
-                return self.model.sample(condition, n, generator=streams, temperature=temperature)
-            return sample_near(
+                return self.model.sample_beside(condition, field, n, generator=streams, temperature=temperature)
+            return sample_near_beside(
                 self.model,
                 condition,
                 n,
-                **latent_target,
+                self.target,
+                options.closeness,
+                field=field,
                 generator=streams,
                 dims=EXAMPLE_DIMS,
                 temperature=temperature,
             )
+        reconstruction = self.model.reconstruct(condition, field)
         held, mask, kept = self._held(photo, field, reconstruction)
         samples = sample_hint(
             self.model,
             condition,
             n,
             Hint(held, mask, model_std=MODEL_STD),
-            **latent_target,
+            target=self.target,
+            closeness=0.0 if self.target is None else options.closeness,
             generator=streams,
             dims=EXAMPLE_DIMS,
             temperature=temperature,
         )
         # Exactly, so that what is kept does not change by a rounding.
-        return torch.where(kept, reconstruction, samples)
+        return torch.where(kept, reconstruction, samples), reconstruction[None]
 
     def _held(self, photo: Photo, field: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fixed values, their mask, and the mask of those that are all of the photo's own.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -73,18 +75,53 @@ def sample_near(
         ConfigError: a closeness outside [0, 1], or no dimensions.
         ModelError: a model without codes, a target that is not of its size, or what ``CDVAE.sample`` refuses.
     """
-    model = latent_model(model)
-    if closeness == 0:
-        pull_of(model, target, closeness, dims, len(condition))
-        return model.sample(
-            condition, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims
-        )
-    with eval_mode(model), torch.no_grad():
+    sampling = {"generator": generator, "temperature": temperature, "n_active_dims": n_active_dims}
+    return _near(latent_model(model), condition, None, n, target, closeness, dims, **sampling)[0]
+
+
+def sample_near_beside(
+    model: CDVAE,
+    condition: Tensor,
+    n: int,
+    target: Tensor,
+    closeness: float = 0.7,
+    *,
+    field: Tensor,
+    generator: Streams | torch.Generator | int,
+    dims: int | None = None,
+    temperature: float | list[float] = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Draw as ``sample_near`` does, and the counterparts of the conditions' own fields beside.
+
+    Args:
+        field: (batch, c', h', w'), the conditions' own fields, natural units.
+
+    The other arguments and errors are those of ``sample_near``.
+
+    Returns:
+        Samples and counterparts (``CDVAE.sample_beside``), (n, batch, c', h', w') each, natural units.
+    """
+    sampling = {"generator": generator, "temperature": temperature}
+    found = _near(latent_model(model), condition, field, n, target, closeness, dims, **sampling)
+    return found[0], found[1]
+
+
+@torch.no_grad()
+def _near(
+    model: CDVAE,
+    condition: Tensor,
+    field: Tensor | None,
+    n: int,
+    target: Tensor,
+    closeness: float,
+    dims: int | None,
+    **sampling: Any,
+) -> list[Tensor]:
+    with eval_mode(model):
         enc = model.encode(condition)
         pull = pull_of(model, target, closeness, dims, len(enc))
-        return model.sample_encoded(
-            enc, n, generator=generator, temperature=temperature, n_active_dims=n_active_dims, target=pull
-        )[0]
+        own = None if field is None else model.infer_field(enc, field).means
+        return model.sample_encoded(enc, n, target=pull if closeness else None, own=own, **sampling)
 
 
 def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> LatentTarget:

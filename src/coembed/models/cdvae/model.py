@@ -140,9 +140,8 @@ class CDVAE(CoEmbeddingSampler, Trainable):
         """Posterior means of both sides' latents, coarse to fine, without any noise."""
         with eval_mode(self):
             enc = self._read(condition)
-            return self.condition_ladder.tower.infer(enc.condition, None).means, self.infer_field(
-                enc, field
-            ).means
+            of_condition = self.condition_ladder.tower.infer(enc.condition, None)
+            return of_condition.means, self.infer_field(enc, field).means
 
     def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """The prior's standard deviation of every dimension, (size,) per layer: less than 1 where tied."""

@@ -67,7 +67,7 @@ class CoEmbeddingSampler(CoEmbedding):
         """Sample as ``sample`` does, and reconstruct a true field in what each sample varies (eq. 10).
 
         A sample less its counterpart changes nothing that samples hold still: latents that have no noise are
-        the same in both. In a model whose samples vary in everything every counterpart is ``reconstruct``'s field.
+        the same in both. Where samples vary in everything, every counterpart is what ``reconstruct`` gives.
 
         Args:
             condition: (batch, c, h, w), natural units.
