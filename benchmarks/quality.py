@@ -2,9 +2,10 @@
 
     python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...] [NAME=FOLDER:calibrated ...]
 
-Writes ``results/quality-TASK.json`` and ``.md``, of the pairs' task. Every sampler's scores are kept in
-``--cache`` as soon as it is done, so an interrupted run goes on where it stopped, and a new model costs its own
-time only. A cached result is used if pairs, options and weights are the same.
+Writes ``results/quality-TASK.json`` and ``.md``, of the pairs' task (``quality-TASK-NAME`` with ``--set NAME``;
+with ``--train DIR`` the simple samplers are fitted on the training pairs of another folder). Every sampler's
+scores are kept in ``--cache`` as soon as it is done, so an interrupted run goes on where it stopped, and a new
+model costs its own time only. A cached result is used if pairs, options and weights are the same.
 
 Fair play: all samplers see the same photos and the same seed, and all samples are clipped to the field's range
 before they are scored (the squared error of a sample never grows by it). Only "linear-Gaussian,
@@ -28,6 +29,8 @@ from peers.rows import Whole, digest
 from torch import Tensor
 
 from coembed.cli.output.progress import Progress
+from coembed.data.duplicates import near_duplicates
+from coembed.data.pairs import Pairs
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.evaluation.evaluate import evaluate
@@ -48,13 +51,17 @@ METRICS_VERSION = 1  # raise it when the scores change: cached results are then 
 def main() -> None:
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
-    stored, val = open_pairs(arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
+    stored, val = open_pairs(arguments.train or arguments.pairs, "train"), open_pairs(arguments.pairs, "val")
     if stored.folder == val.folder:
         raise ConfigError(f"{arguments.pairs}: is one store, expected a folder that holds train/ and val/")
     train = Whole(stored)
-    arguments.cache /= val.index.task
+    name = f"{val.index.task}-{arguments.set}" if arguments.set else val.index.task
+    arguments.cache /= name
+    arguments.stem = arguments.out / f"quality-{name}"
     for folder in (arguments.out, arguments.cache):
         folder.mkdir(parents=True, exist_ok=True)
+    copies = set(near_duplicates(val, train))
+    pairs = val[[i for i in range(len(val)) if i not in copies]]
     evaluations = []
     for name, identity, build in _samplers(arguments.models, train, val, unclipped=arguments.unclipped):
         key = {
@@ -65,10 +72,11 @@ def main() -> None:
             "limit": arguments.limit,
             "samples": arguments.samples,
             "seed": arguments.seed,
+            "left_out": len(copies),
         }
-        evaluations.append(_measure(name, key, build, val, arguments))
-        _write(evaluations, train, val, arguments)
-    print(arguments.out / f"quality-{val.index.task}.md")
+        evaluations.append(_measure(name, key, build, val, pairs, arguments))
+        _write(evaluations, train, val, len(copies), arguments)
+    print(arguments.stem.with_suffix(".md"))
 
 
 class OfItsClass:
@@ -100,12 +108,14 @@ def _parse() -> Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("models", nargs="*", metavar="NAME=FOLDER", help="models to score, in order")
     parser.add_argument("--pairs", required=True, type=Path, help="folder that holds train/ and val/")
+    parser.add_argument("--train", type=Path, help="folder of the training pairs, where it is another")
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
     parser.add_argument("--samples", type=int, default=100, help="samples per photo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unclipped", action="store_true", help="also the linear-Gaussian without clipping")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--set", default="", metavar="NAME", help="of the photos, in the results' names")
     parser.add_argument("--cache", type=Path, default=Path("out/quality"))
     arguments = parser.parse_args()
     named = []
@@ -146,6 +156,7 @@ def _measure(
     key: dict[str, object],
     build: Callable[[], Sampler],
     val: PairStore,
+    pairs: Pairs,
     arguments: Namespace,
 ) -> Evaluation:
     stem = "".join(c if c.isalnum() else "-" for c in name)
@@ -154,10 +165,10 @@ def _measure(
         found = Evaluation.load(path)
         if found.name == name:
             return found
-    with Progress(name, min(arguments.limit, len(val)), unit="photos") as progress:
+    with Progress(name, min(arguments.limit, len(pairs)), unit="photos") as progress:
         found = evaluate(
             build(),
-            val,
+            pairs,
             name=name,
             limit=arguments.limit,
             samples=arguments.samples,
@@ -171,7 +182,9 @@ def _measure(
     return found
 
 
-def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, arguments: Namespace) -> None:
+def _write(
+    evaluations: list[Evaluation], train: Whole, val: PairStore, left_out: int, arguments: Namespace
+) -> None:
     first = evaluations[0]
     reference = next((e for e in evaluations if e.name == NEAREST), None)
     machine = describe()
@@ -182,16 +195,18 @@ def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, argument
         "size": val.index.size,
         "training_pairs": len(train),
         "photos": first.conditions,
+        "left_out": left_out,
         "samples": first.samples,
         "seed": first.seed,
         "machine": machine,
         "samplers": summaries(evaluations, NEAREST if reference else None),
     }
-    write_compact_json(arguments.out / f"quality-{val.index.task}.json", data)
+    write_compact_json(arguments.stem.with_suffix(".json"), data)
     height, width = val.index.size
     text = [
         f"# Quality: {val.index.task}, {height} x {width}\n",
-        f"{first.conditions} validation pairs, {first.samples} samples each, seed {first.seed}; simple "
+        f"{first.conditions} validation pairs, {first.samples} samples each, seed {first.seed}; {left_out} of "
+        f"{len(val)} were left out as near-copies of training pairs; simple "
         f"samplers fitted on {len(train)} training pairs. All samples are clipped to the field's range before "
         "they are scored, except where the name says so. Nearest neighbours come nearest first and are not "
         "exchangeable: n=3 is the best of any 3 of the 100 nearest, averaged over subsets as for all "
@@ -202,7 +217,7 @@ def _write(evaluations: list[Evaluation], train: Whole, val: PairStore, argument
         text += [markdown_comparison(evaluations, reference)]
         text += ["Differences are paired photo by photo; ± is one standard error. Below 1 and 0 is better.\n"]
     text += [f"Measured on {machine['cpu']}, {arguments.threads} thread(s), torch {machine['torch']}.\n"]
-    (arguments.out / f"quality-{val.index.task}.md").write_text("\n".join(text), encoding="utf-8")
+    arguments.stem.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Sheets of twelve real photos: what every task makes of them, before a change and after it.
 
-    python scripts/sheets.py make --photos COCO --out out/sheets/after     under the code and weights of either side
-    python scripts/sheets.py lay --before out/sheets/before --after out/sheets/after
+    python scripts/sheets.py make --photos COCO --out out/sheets/after     under the code and weights of either
+    side python scripts/sheets.py lay --before out/sheets/before --after out/sheets/after
 
-``COCO`` holds ``train2014/`` and ``val2014/`` of MS-COCO. The first writes tiles, one file per photo and task, the
-second ``docs/images/sheet-TASK.jpg``: a row per photo, the photo first, then four results before and four after.
-To see a past side, run the first with ``PYTHONPATH`` at the ``src`` of a checkout of it.
+``COCO`` holds ``train2014/`` and ``val2014/`` of MS-COCO. The first writes tiles, one file per photo and task,
+the second ``docs/images/sheet-TASK.jpg``: a row per photo, the photo first, then four results before and four
+after. To see a past side, run the first with ``PYTHONPATH`` at the ``src`` of a checkout of it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from coembed.cli.output.motion_pictures import arrow_picture, scale_of
 from coembed.imaging.io.photo import read_photo
 
 # Photos of MS-COCO whose licences allow it, chosen for faces, skies, night, snow, white walls, food and fur.
-PHOTOS = """
-val2014/COCO_val2014_000000000257 val2014/COCO_val2014_000000252639 train2014/COCO_train2014_000000000459
-train2014/COCO_train2014_000000415748 train2014/COCO_train2014_000000360461 train2014/COCO_train2014_000000000360
-val2014/COCO_val2014_000000294832 train2014/COCO_train2014_000000024577 train2014/COCO_train2014_000000423617
-val2014/COCO_val2014_000000205401 val2014/COCO_val2014_000000442450 train2014/COCO_train2014_000000000309
-""".split()
+PHOTOS = [
+    *(f"val2014/COCO_val2014_{n:012}" for n in (257, 252639, 294832, 205401, 442450)),
+    *(f"train2014/COCO_train2014_{n:012}" for n in (459, 415748, 360461, 360, 24577, 423617, 309)),
+]
 WIDTH, HEIGHT, GAP, WIDE = 168, 112, 4, 12
 QUALITY = 82
 

@@ -13,6 +13,7 @@ import tyro
 from coembed.errors import ConfigError, DataError, check_at_least
 
 if TYPE_CHECKING:
+    from coembed.data.pairs import Pairs
     from coembed.data.store.store import PairStore
     from coembed.evaluation.bootstrap import Comparison
     from coembed.evaluation.likelihood import Likelihood
@@ -42,6 +43,9 @@ class EvaluateConfig:
     """Which pairs to score on."""
     limit: int = 1000
     """Most pairs to score on, from the first."""
+    duplicates: Literal["leave-out", "keep"] = "leave-out"
+    """Pairs that are nearly the same as a training pair of the same folder: not scored, and counted; or
+    scored."""
     samples: int = 100
     """Samples a photo."""
     seed: int = 0
@@ -106,12 +110,13 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     layer = store.index.field
     clip = (layer.low, layer.high) if config.clip else None
     training = _training_pairs(config, store)
+    pairs = _unseen_pairs(config, store)
     evaluations, densities = [], []
     for name, sampler in _samplers(config):
-        with Progress(name, min(config.limit, len(store)), unit="photos") as progress:
+        with Progress(name, min(config.limit, len(pairs)), unit="photos") as progress:
             found = evaluate(
                 sampler,
-                store,
+                pairs,
                 name=name,
                 limit=config.limit,
                 samples=config.samples,
@@ -124,7 +129,7 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
             )
         evaluations.append(found)
         if config.particles and has_density(sampler):
-            densities.append(_likelihood(sampler, name, store, config))
+            densities.append(_likelihood(sampler, name, store, pairs, config))
     comparisons = _comparisons(evaluations, config)
     found = evaluations, densities, comparisons
     _print(found, config)
@@ -146,6 +151,25 @@ def _write(found: Scores, store: PairStore, config: EvaluateConfig) -> None:
         write_latex(config.latex, table_rows(evaluations))
 
 
+def _unseen_pairs(config: EvaluateConfig, store: PairStore) -> Pairs:
+    """The pairs without copies of training pairs, which are counted on standard error."""
+    from coembed.data.duplicates import near_duplicates
+    from coembed.data.store.index import INDEX
+    from coembed.data.store.store import open_pairs
+
+    if config.duplicates == "keep" or config.split == "train":
+        return store
+    if store.folder in (None, Path(config.pairs)) or not (Path(config.pairs) / "train" / INDEX).is_file():
+        return store
+    copies = set(near_duplicates(store, open_pairs(config.pairs, "train")))
+    if not copies:
+        return store
+    print(f"{len(copies)} of {len(store)} pairs are nearly training pairs: left out", file=sys.stderr)
+    if len(copies) == len(store):
+        raise DataError(f"{config.pairs}: every pair is nearly a training pair; expected others")
+    return store[[i for i in range(len(store)) if i not in copies]]
+
+
 def _training_pairs(config: EvaluateConfig, store: PairStore) -> PairStore | None:
     """The pairs that novelty is measured against, where the full scores are wanted and there are any."""
     from coembed.data.store.index import INDEX
@@ -156,15 +180,17 @@ def _training_pairs(config: EvaluateConfig, store: PairStore) -> PairStore | Non
     return open_pairs(config.pairs, "train") if (Path(config.pairs) / "train" / INDEX).is_file() else None
 
 
-def _likelihood(sampler: Sampler, name: str, store: PairStore, config: EvaluateConfig) -> Likelihood:
+def _likelihood(
+    sampler: Sampler, name: str, store: PairStore, pairs: Pairs, config: EvaluateConfig
+) -> Likelihood:
     from coembed.cli.output.progress import Progress
     from coembed.evaluation.likelihood import likelihood
 
     layers = store.index.condition, store.index.field
-    with Progress(f"{name}, likelihood", min(config.limit, len(store)), unit="photos") as progress:
+    with Progress(f"{name}, likelihood", min(config.limit, len(pairs)), unit="photos") as progress:
         return likelihood(
             sampler,
-            store,
+            pairs,
             name=name,
             limit=config.limit,
             particles=config.particles,

@@ -2,8 +2,9 @@
 
 All three channels of a pixel get the same gain, so the proportions of its colour stay, and what is black stays
 black. A gain alone would push bright pixels beyond white, and turn white ones to grey fog: what is white is a
-lamp, a sky or clipped, and says nothing of how much light there was. There the gain nears 1, by a smooth shoulder
-on the brightest channel M, which cannot reach 1 unless it was there before, and stays there if it was::
+lamp, a sky or clipped, and says nothing of how much light there was. There the gain nears 1, by a smooth
+shoulder on the brightest channel M, which cannot reach 1 unless it was there before, and stays there if it
+was::
 
     M' = g M / (1 + (g^p - 1) M^p)^(1/p)        with p = SHOULDER for g > 1, p = KNEE for g < 1
 
