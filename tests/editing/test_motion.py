@@ -23,14 +23,26 @@ def photo_of(h=90, w=120, dtype=np.uint8, seed=0):
     return (area_average(coarse, (h, w)) * np.iinfo(dtype).max).astype(dtype)
 
 
+TURN, ZOOM, SHEAR = (np.array(m, np.float32) for m in (((0, -1), (1, 0)), ((1, 0), (0, 1)), ((0, 1), (1, 0))))
+
+
+def affine(matrix, amount, pan=(0.0, 0.0)):
+    """Motion (2, h, w) about the middle of the frame, and a pan."""
+    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in SIZE)
+    place = np.stack(np.meshgrid(columns, rows))
+    return amount * np.einsum("ij,jhw->ihw", matrix, place) + np.float32(pan)[:, None, None]
+
+
 class Kinds:
-    """Draw one of a few constant motions, with given chances, and a little noise."""
+    """Draw one of a few motions, (2,) or (2, h, w), with given chances, and a little noise."""
 
     config = SimpleNamespace(condition_shape=(3, *SIZE), field_shape=(2, *SIZE))
     temperature_layers = 1
 
     def __init__(self, motions=((0.2, 0.0), (-0.1, 0.05), (0.0, 0.3)), chances=(0.6, 0.3, 0.1), noise=0.002):
-        self.motions, self.chances, self.noise = torch.tensor(motions), np.cumsum(chances), noise
+        whole = [np.zeros((2, *SIZE)) + (np.array(m)[:, None, None] if np.ndim(m) == 1 else m) for m in motions]
+        self.motions = torch.from_numpy(np.stack(whole).astype(np.float32))
+        self.chances, self.noise = np.cumsum(chances), noise
         self.seen = None
 
     def sample(self, condition, n, *, generator, temperature=1.0):
@@ -39,7 +51,7 @@ class Kinds:
         place = torch.distributions.Normal(0, 1).cdf(rows[..., 0])
         kind = torch.bucketize(place, torch.tensor(self.chances[:-1], dtype=torch.float32))
         noise = rows[..., 1:].reshape(n, len(condition), 2, *SIZE)
-        return self.motions[kind][..., None, None] + temperature * self.noise * noise
+        return self.motions[kind] + temperature * self.noise * noise
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +64,25 @@ def cdvae():
 
 
 def test_each_kind_of_motion_comes_back_with_its_share_most_common_first():
-    found = predict_motion(photo_of(), n=3, draws=100, model=Kinds())
+    motions = affine(TURN, 0.2), affine(ZOOM, 0.1, (0.02, 0)), affine(SHEAR, 0.15)
+    found = predict_motion(photo_of(), n=3, draws=100, model=Kinds(motions))
     assert sum(m.share for m in found) == pytest.approx(1)
     assert [m.share for m in found] == sorted((m.share for m in found), reverse=True)
-    means = [m.low.mean((1, 2)) for m in found]
-    assert np.abs(np.array(means) - [(0.2, 0), (-0.1, 0.05), (0, 0.3)]).max() < 0.002
+    assert np.abs(np.stack([m.low for m in found]) - np.stack(motions)).max() < 0.01
     assert [m.share for m in found] == pytest.approx([0.6, 0.3, 0.1], abs=0.15)
+
+
+def test_pans_are_one_kind_whichever_way_they_go():
+    motions = (0.2, 0.0), (-0.1, 0.05), affine(ZOOM, 0.1), affine(ZOOM, 0.1, (0.0, 0.4))
+    found = predict_motion(photo_of(), n=2, draws=200, model=Kinds(motions, (0.3, 0.2, 0.25, 0.25)))
+    panning = [(np.square(m.low.mean((1, 2))).sum() / np.square(m.low).sum(0).mean()) > 0.9 for m in found]
+    assert sorted(panning) == [False, True]
+    assert {round(m.share, 1) for m in found} <= {
+        0.2,
+        0.3,
+        0.7,
+        0.8,
+    }  # pans and what is nearly one, or the zoom
 
 
 def test_the_flow_is_in_pixels_of_the_photo_and_scales_with_its_size():

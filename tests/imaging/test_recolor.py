@@ -60,10 +60,10 @@ def test_confidence_scales_more_saturation_but_not_less():
 def test_noise_of_changing_hue_earns_less_confidence_than_an_equally_strong_tint():
     rng = np.random.default_rng(0)
     grain = np.clip(128 + rng.normal(0, 8, (160, 160, 3)), 0, 255).astype(np.uint8)
-    tint = np.full((160, 160, 3), (128, 128, 112), np.uint8)
+    tint = np.full((160, 160, 3), (128, 128, 108), np.uint8)
     assert hue_confidence(grain).mean() < 0.05
     assert hue_confidence(tint) == pytest.approx(0.5, abs=1e-5)  # its chroma is HALF_CONFIDENCE
-    assert HALF_CONFIDENCE * 255 == 16
+    assert HALF_CONFIDENCE * 255 == 20
     deep = tint.astype(np.uint16) * 257
     assert hue_confidence(deep) == pytest.approx(0.5, abs=1e-5)
 

@@ -80,17 +80,17 @@ def test_darker_light_keeps_the_order_of_levels_and_white_white(dtype):
 
 def test_near_black_is_trusted_little_and_brightened_accordingly():
     rng = np.random.default_rng(0)
-    pixels = np.full((64, 128, 3), 120, np.uint8)
-    pixels[:, :64] = rng.integers(0, 9, (64, 64, 3))
+    pixels = np.full((128, 256, 3), 120, np.uint8)
+    pixels[:, :128] = rng.integers(0, 9, (128, 128, 3))
     confidence = signal_confidence(pixels)
-    assert confidence[:, :7].max() < 0.2 and confidence[:, 9:].min() > 0.98
+    assert confidence[:, :15].max() < 0.2 and confidence[:, 17:].min() > 0.98
     full = np.repeat(np.repeat(confidence, 8, axis=0), 8, axis=1)
     for delta in (0.8, -0.8):
-        change, out = np.full((1, 64, 128), delta, np.float32), [np.empty_like(pixels)]
+        change, out = np.full((1, 128, 256), delta, np.float32), [np.empty_like(pixels)]
         add_light(pixels, change, out, full)
         moved = np.abs(out[0].astype(int) - pixels).mean(axis=(0, 2))
         if delta > 0:
-            assert moved[:60].mean() < 0.5 < 20 < moved[70:].mean()
+            assert moved[:120].mean() < 0.5 < 20 < moved[140:].mean()
         else:
             assert np.array_equal(out[0], lit(pixels, delta))  # darkening needs no trust
 

@@ -30,7 +30,7 @@ def frame_name(clip: str, number: int) -> str:
 
 
 def crop_options(crops: int, seed: int) -> dict[str, Any]:
-    """What an index says of crops; nothing without any."""
+    """Entry of an index about crops; none without any."""
     if not crops:
         return {}
     return {"crops": {"number": crops, "area": list(CROP_AREA), "aspect": CROP_ASPECT, "seed": seed}}

@@ -152,11 +152,8 @@ def motion_distances(flows: np.ndarray) -> np.ndarray:
         (draws, draws), Euclidean, 0 on the diagonal.
     """
     pans = flows.mean(axis=(2, 3), keepdims=True)
-    distances = distances_between(flows - pans)
-    power = (flows**2).mean(axis=(1, 2, 3))
-    panning = (pans**2).mean(axis=(1, 2, 3)) > _PAN_SHARE * power
-    distances[np.ix_(panning, panning)] = 0
-    return distances
+    panning = (pans**2).mean(axis=(1, 2, 3)) > _PAN_SHARE * (flows**2).mean(axis=(1, 2, 3))
+    return distances_between(np.where(panning[:, None, None, None], 0, flows - pans))
 
 
 class FlowEnlarger:

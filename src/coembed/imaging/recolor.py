@@ -3,7 +3,8 @@
 Two things keep the result natural where a photo is nearly grey, so that its hue is mostly noise of the camera
 and of JPEG. The *hue confidence* scales additions down where the colour of a neighbourhood, averaged so that
 noise cancels, is weak. And the chroma of a pixel grows by a bounded factor, because whatever factor is applied
-to the colour is also applied to its noise and to the steps between its levels. Desaturation is left alone.
+to the colour is also applied to its noise and to the steps between its levels; the bound falls to 1 with the
+confidence, so that a road, snow or a white wall keeps a tint, not a colour. Desaturation is left alone.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-MAX_GAIN = 5.0
-"""The largest factor by which a pixel's chroma grows."""
+MAX_GAIN = 3.0
+"""The largest factor by which a pixel's chroma grows, where its hue is sure."""
 
-HALF_CONFIDENCE = 16 / 255
+HALF_CONFIDENCE = 20 / 255
 """Chroma of a neighbourhood's mean colour, as a share of full scale, at which its hue counts half."""
 
 _CELLS = (
     60  # neighbourhoods along the short side, so that they are equally large in the picture at any resolution
 )
+_MIN_CELLS = 16  # of them, in small pictures
 _CELL_SIDES = (8, 32)  # pixels; from one block of JPEG to a size at which the noise has long cancelled
 
 
@@ -40,9 +42,13 @@ def hue_confidence(pixels: np.ndarray) -> np.ndarray:
 
 
 def neighbourhood_means(pixels: np.ndarray) -> np.ndarray:
-    """Mean colours (rows, columns, 3) of neighbourhoods of 8 to 32 pixels per side, float32 in [0, 1]."""
+    """Mean colours (rows, columns, 3) of neighbourhoods of 8 to 32 pixels per side, float32 in [0, 1].
+
+    Pictures below 128 pixels have 16 along the short side: their pixels are means themselves.
+    """
     height, width = pixels.shape[:2]
-    side = int(np.clip(min(height, width) // _CELLS, *_CELL_SIDES))
+    least = int(np.clip(min(height, width) // _MIN_CELLS, 1, _CELL_SIDES[0]))
+    side = int(np.clip(min(height, width) // _CELLS, least, _CELL_SIDES[1]))
     cells = (max(1, width // side), max(1, height // side))
     return cv2.resize(pixels, cells, interpolation=cv2.INTER_AREA).astype(np.float32) / _top(pixels)
 
@@ -77,7 +83,7 @@ def add_saturation(
     """Add n changes of HSV saturation to one strip of a photo, hue and value kept.
 
     Saturation S becomes clip(S + w d, 0, 1), with w = ``confidence`` where d > 0 and 1 elsewhere, and at most
-    ``MAX_GAIN`` S. Where d is 0 the pixels come back as they were, bit for bit. Greys stay grey.
+    (1 + (``MAX_GAIN`` - 1) w) S. Where d is 0 the pixels come back as they were, bit for bit. Greys stay grey.
 
     Args:
         pixels: (h, w, 3) uint8 or uint16.
@@ -92,7 +98,7 @@ def add_saturation(
     levels = value.astype(np.float32)
     inverse = 1 / np.maximum(chroma, 1)  # a grey pixel has nothing to scale, whatever its gain
     depth = cv2.CV_8U if pixels.dtype == np.uint8 else cv2.CV_16U
-    rest = 1 - confidence
+    rest, most = 1 - confidence, 1 + np.float32(MAX_GAIN - 1) * confidence
     gain, less = np.empty_like(chroma), np.empty_like(chroma)
     for change, result in zip(delta, out, strict=True):
         # w d = d - (1 - w) max(d, 0)
@@ -103,7 +109,7 @@ def add_saturation(
         np.add(gain, chroma, out=gain)
         np.clip(gain, 0, levels, out=gain)
         np.multiply(gain, inverse, out=gain)
-        np.minimum(gain, np.float32(MAX_GAIN), out=gain)
+        np.minimum(gain, most, out=gain)
         scaled = [cv2.multiply(part, gain, dtype=depth) for part in below]
         result[...] = cv2.merge([cv2.subtract(value, part) for part in scaled])
 

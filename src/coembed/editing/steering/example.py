@@ -119,9 +119,9 @@ def _near(
 ) -> list[Tensor]:
     with eval_mode(model):
         enc = model.encode(condition)
-        pull = pull_of(model, target, closeness, dims, len(enc))
+        latent_target = pull_of(model, target, closeness, dims, len(enc))
         own = None if field is None else model.infer_field(enc, field).means
-        return model.sample_encoded(enc, n, target=pull if closeness else None, own=own, **sampling)
+        return model.sample_encoded(enc, n, target=latent_target if closeness else None, own=own, **sampling)
 
 
 def pull_of(model: CDVAE, target: Tensor, closeness: float, dims: int | None, batch: int) -> LatentTarget:

@@ -30,7 +30,7 @@ from coembed.numerics.distributions import Gaussian, Mixture
 
 
 class Held(NamedTuple):
-    """What the samples of a model hold still.
+    """Latents that the samples of a model hold still.
 
     Attributes:
         layers: of latents whose noise is scaled by 0.
@@ -157,14 +157,14 @@ class Tie(nn.Module):
             held: what samples hold still.
         """
         state, latents = top_down(ladder, enc), []
-        for layer, (drawn, given) in enumerate(zip(sampled, own, strict=True)):
+        for layer, (sample, given) in enumerate(zip(sampled, own, strict=True)):
             latent = given
             if layer in held.layers:
                 expected = None if layer == 0 or self.is_joint else self.conditional(ladder, state, enc)
-                latent = expected.mean if isinstance(expected, Gaussian) else drawn
+                latent = expected.mean if isinstance(expected, Gaussian) else sample
             elif layer == 0 and held.n_active_dims:
-                active = torch.arange(drawn[0].numel(), device=drawn.device) < held.n_active_dims
-                latent = torch.where(active.view(1, *drawn.shape[1:]), given, drawn)
+                active = torch.arange(sample[0].numel(), device=sample.device) < held.n_active_dims
+                latent = torch.where(active.view(1, *sample.shape[1:]), given, sample)
             latents.append(latent)
             state = ladder.tower.step(state, latent)
         return latents
