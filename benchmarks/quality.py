@@ -35,7 +35,7 @@ from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import CoEmbedError, ConfigError
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
-from coembed.evaluation.tables import markdown_comparison, markdown_table
+from coembed.evaluation.tables import markdown_comparison, markdown_content, markdown_table
 from coembed.models.base import Sampler
 from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
@@ -45,7 +45,7 @@ from coembed.serialization import read_json, write_compact_json, write_json
 
 UNCLIPPED = "linear-Gaussian, unclipped"
 TOLD = "random fields of the true action"
-METRICS_VERSION = 1  # raise it when the scores change: cached results are then measured again
+METRICS_VERSION = 2  # raise it when the scores change: cached results are then measured again
 
 
 def main() -> None:
@@ -73,6 +73,7 @@ def main() -> None:
             "samples": arguments.samples,
             "seed": arguments.seed,
             "left_out": len(copies),
+            "full": arguments.full,
         }
         evaluations.append(_measure(name, key, build, val, pairs, arguments))
         _write(evaluations, train, val, len(copies), arguments)
@@ -112,6 +113,7 @@ def _parse() -> Namespace:
     parser.add_argument("--limit", type=int, default=1000, help="validation pairs, from the first")
     parser.add_argument("--samples", type=int, default=100, help="samples per photo")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--full", action="store_true", help="all scores, and the table of what sees content")
     parser.add_argument("--unclipped", action="store_true", help="also the linear-Gaussian without clipping")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -174,6 +176,8 @@ def _measure(
             samples=arguments.samples,
             seed=arguments.seed,
             clip=None if name == UNCLIPPED else (val.index.field.low, val.index.field.high),
+            scores="full" if arguments.full else "basic",
+            vector=val.index.field.vector,
             progress=progress.advance,
         )
     key_path.unlink(missing_ok=True)
@@ -216,6 +220,7 @@ def _write(
     if reference is not None:
         text += [markdown_comparison(evaluations, reference)]
         text += ["Differences are paired photo by photo; ± is one standard error. Below 1 and 0 is better.\n"]
+    text += [markdown_content(evaluations)] if first.sets else []
     text += [f"Measured on {machine['cpu']}, {arguments.threads} thread(s), torch {machine['torch']}.\n"]
     arguments.stem.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
 

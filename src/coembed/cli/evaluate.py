@@ -57,7 +57,8 @@ class EvaluateConfig:
     against: str | None = None
     """Another model, scored on the same photos with the same seed and compared photo by photo."""
     scores: Literal["basic", "full"] = "basic"
-    """full adds variogram score, rank histograms, spectrum, precision and recall of pairs, novelty."""
+    """full adds variogram score, rank histograms, spectrum, precision and recall of pairs, novelty, and what
+    sees the photo's content: segments, the same noise in other photos, changes in common, a two-sample test."""
     particles: int = 0
     """Bound the likelihood with this many particles, for every sampler that has a density; 0 leaves it out."""
     intervals: bool = False
@@ -267,7 +268,7 @@ def _print(scores: Scores, config: EvaluateConfig) -> None:
     from rich.console import Console
 
     from coembed.evaluation.results import difference, ratio
-    from coembed.evaluation.tables import likelihood_table, more_table, rich_table
+    from coembed.evaluation.tables import content_table, likelihood_table, more_table, rich_table
     from coembed.models.registry import NEAREST
 
     evaluations, densities, comparisons = scores
@@ -277,6 +278,9 @@ def _print(scores: Scores, config: EvaluateConfig) -> None:
     more = more_table(evaluations)
     if more is not None:
         console.print(more)
+    content = content_table(evaluations)
+    if content is not None:
+        console.print(content)
     if densities:
         console.print(likelihood_table(densities))
     model = evaluations[0]

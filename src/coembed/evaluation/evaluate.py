@@ -13,6 +13,7 @@ from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation import extended, metrics
 from coembed.evaluation import reliability as calibration
+from coembed.evaluation.change import sample_with_own
 from coembed.evaluation.results import BEST_OF, LEVELS, SCALES, Evaluation
 from coembed.models.base import Sampler
 from coembed.numerics import scoring_rules
@@ -71,18 +72,23 @@ def evaluate(
     _, channels, height, width = pairs.field(slice(0, 1)).shape
     if batch is None:
         batch = max(1, _BATCH_VALUES // (samples * channels * height * width))
-    full = scores == "full" and samples > 1
-    known = as_pairs(training) if full and training is not None else None
-    novelty = extended.Novelty(known) if known is not None else None
-    sets = extended.PairSets(pairs, count, known) if full else None
+    full = None
+    if scores == "full" and samples > 1:
+        full = extended.FullScores(
+            sampler, pairs, count, training=None if training is None else as_pairs(training), vector=vector
+        )
     columns: dict[str, list[Tensor]] = {}
     sampling = scoring = 0.0
     for start in range(0, count, batch):
         rows = slice(start, min(start + batch, count))
         condition, truth = pairs.condition(rows), pairs.field(rows)
+        streams = Streams(seed, range(rows.start, rows.stop))
         begun = time.perf_counter()
         with torch.no_grad():
-            sampled = sampler.sample(condition, samples, generator=Streams(seed, range(rows.start, rows.stop)))
+            if full is None:
+                sampled, own = sampler.sample(condition, samples, generator=streams), None
+            else:
+                sampled, own = sample_with_own(sampler, condition, truth, samples, streams)
         drawn_at = time.perf_counter()
         _check(sampled, (samples, *truth.shape), start, name)
         if clip is not None:
@@ -90,20 +96,18 @@ def evaluate(
         found = _score(sampled, truth)
         if vector:
             found |= _displacements(sampled, truth)
-        if full:
-            found |= extended.scores(sampled, truth)
+        if full is not None and own is not None:
+            found |= full.add(rows, condition, sampled, own, truth)
         for key, values in found.items():
             columns.setdefault(key, []).append(values)
-        if novelty is not None:
-            novelty.add(sampled, truth)
-        if sets is not None:
-            sets.add(condition, sampled, truth)
         sampling += drawn_at - begun
         scoring += time.perf_counter() - drawn_at
         if progress is not None:
             progress(len(truth))
-    if novelty is not None:
-        columns |= {key: [values] for key, values in novelty.columns().items()}
+    sets: dict[str, tuple[float, ...]] = {}
+    if full is not None:
+        columns |= {key: [values] for key, values in full.columns().items()}
+        sets = full.sets()
     names = getattr(pairs, "names", None) or [str(i) for i in range(count)]
     return Evaluation(
         name=name,
@@ -116,7 +120,7 @@ def evaluate(
         scoring_seconds=round(scoring, 3),
         names=tuple(names[:count]),
         values={key: tuple(_digits(torch.cat(parts))) for key, parts in columns.items()},
-        sets={} if sets is None else sets.result(),
+        sets=sets,
     )
 
 

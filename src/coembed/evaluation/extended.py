@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from coembed.data.pairs import Pairs
-from coembed.evaluation import manifold, ranks, spectrum
+from coembed.evaluation import change, manifold, moving, ranks, spectrum, structure
 from coembed.evaluation.results import BINS
+from coembed.evaluation.two_sample import TwoSampleTest
 from coembed.evaluation.variogram import variogram_score
+from coembed.models.base import Sampler
 
 SET_LIMIT = 10_000  # photos whose pairs are compared as sets: tables of distances grow with the square
 _FITTED = 2_000  # real pairs that the directions of a comparison of sets are fitted on
+SAME_NOISE_PHOTOS = 200  # that draws by the same noise are compared between
 _WAITING = 1_024  # fields looked up among the training fields at a time
 
 
@@ -34,6 +37,72 @@ def scores(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:
     for band, (of_samples, of_truth) in spectrum.band_power(sampled, truth).items():
         found |= {f"power_samples_{band}px": of_samples, f"power_truth_{band}px": of_truth}
     return found
+
+
+class FullScores:
+    """Everything of the full set, gathered batch by batch.
+
+    Args:
+        sampler: what is scored.
+        pairs: what it is scored on.
+        count: how many of them, from the first.
+        training: the pairs that the sampler was trained on, if known.
+        vector: fields are displacements, in sides per second.
+    """
+
+    def __init__(
+        self, sampler: Sampler, pairs: Pairs, count: int, *, training: Pairs | None = None, vector: bool = False
+    ):
+        self._sampler, self._pairs, self._count, self._vector = sampler, pairs, count, vector
+        self._novelty = None if training is None else Novelty(training)
+        self._pair_sets = PairSets(pairs, count, training)
+        self._two_sample = TwoSampleTest(mirrors=not vector)
+
+    def add(
+        self, rows: slice, condition: Tensor, sampled: Tensor, own: Tensor, truth: Tensor
+    ) -> dict[str, Tensor]:
+        """Take a batch of photos and give its columns, (batch,) each.
+
+        Args:
+            rows: of the pairs, consecutive from batch to batch.
+            condition: (batch, c, h, w).
+            sampled: (n, batch, c', h', w'), n >= 2.
+            own: (n or 1, batch, c', h', w'), what samples are compared with in an edit.
+            truth: (batch, c', h', w').
+        """
+        found = scores(sampled, truth)
+        found |= structure.scores(sampled, truth, *self._labels(rows, condition, truth))
+        found |= change.scores(sampled, own, truth)
+        if self._vector:
+            found |= moving.scores(sampled, truth)
+        if self._novelty is not None:
+            self._novelty.add(sampled, truth)
+        self._pair_sets.add(condition, sampled, truth)
+        self._two_sample.add(condition, sampled, truth)
+        return found
+
+    def columns(self) -> dict[str, Tensor]:
+        """Columns that are known at the end."""
+        return {} if self._novelty is None else self._novelty.columns()
+
+    def sets(self) -> dict[str, tuple[float, ...]]:
+        """Numbers of the photos as a set, each with its standard error."""
+        found: dict[str, tuple[float, ...]] = self._pair_sets.result() | self._two_sample.result()
+        photos = min(self._count, SAME_NOISE_PHOTOS)
+        if photos > 1:
+            for key, values in change.same_noise_correlation(
+                self._sampler, self._pairs.condition(slice(0, photos))
+            ).items():
+                found[key] = (float(values.mean()), float(values.std()) / math.sqrt(photos))
+        return found
+
+    def _labels(self, rows: slice, condition: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Segments of the photos, and of the one after each, cyclically: whatever the batches are."""
+        size = (truth.shape[-2], truth.shape[-1])
+        following = rows.stop % self._count
+        after = structure.segments(self._pairs.condition(slice(following, following + 1)), size)
+        own = structure.segments(condition, size)
+        return own, torch.cat([own[1:], after])
 
 
 class Novelty:

@@ -16,6 +16,7 @@ BEST_OF = (3, 10, 30, 60, 100)
 SCALES = (1, 2, 4, 8)
 LEVELS = (0.5, 0.8, 0.9)
 BINS = 10  # of rank histograms
+STRUCTURE = ("global", "smooth", "rough")  # places of a spread's energy
 BANDS = tuple(2**k for k in range(1, 11))  # octaves of wavelength, by their shorter end in pixels
 
 
@@ -38,11 +39,14 @@ class Evaluation:
             ``energy_8px``; ``crps``; ``spread`` and ``skill``; ``coverage_50`` ...; ``gradient_samples`` and
             ``gradient_truth``; for fields that are vectors ``epe_1`` ... and ``epe_mean``. The full set adds
             ``variogram``, ``rank_0`` ..., ``average_rank_low`` and ``_high``, ``band_depth_low`` and ``_high``,
-            ``power_samples_2px`` ... with ``power_truth_2px`` ..., ``nearest_samples`` and ``nearest_truth``.
-            Natural units.
+            ``power_samples_2px`` ... with ``power_truth_2px`` ..., ``nearest_samples`` and ``nearest_truth``;
+            ``spread_all`` ... and ``left_all`` ... (see ``structure``), ``change_all``, ``change_common``,
+            ``version_along`` and ``own_along`` (see ``change``), for vectors ``pan_samples`` ... (see
+            ``moving``). Natural units.
         sets: numbers of the photos as a set, each with its standard error: ``precision``, ``density``,
             ``recall`` and ``coverage`` of (condition, field) pairs, and ``real_precision`` ... of real fields
-            in their place.
+            in their place; ``c2st``, ``c2st_other`` and ``real_c2st`` (see ``two_sample``), ``same_noise`` and
+            ``same_noise_rough`` (see ``change``).
     """
 
     name: str
@@ -223,6 +227,13 @@ METRICS: dict[str, Measure] = {
     "band_depth": _field_ranks("band_depth"),
     **{f"power_{b}px": _ratio_of_means(f"power_samples_{b}px", f"power_truth_{b}px") for b in BANDS},
     "novelty": _ratio_of_means("nearest_samples", "nearest_truth"),
+    **{f"content_{side}": _ratio_of_means(f"spread_{side}", "spread_rough") for side in ("own", "other")},
+    **{f"content_{side}_truth": _ratio_of_means(f"left_{side}", "left_rough") for side in ("own", "other")},
+    **{f"structure_{part}": _ratio_of_means(f"spread_{part}", "spread_all") for part in STRUCTURE},
+    **{f"structure_{part}_truth": _ratio_of_means(f"left_{part}", "left_all") for part in STRUCTURE},
+    "common_change": _ratio_of_means("change_common", "change_all"),
+    "own_slope": _ratio_of_means("version_along", "own_along"),
+    **{f"{name}_{side}": _mean(f"{name}_{side}") for name in ("pan", "still") for side in ("samples", "truth")},
 }
 """Numbers of a summary: errors and variances in squared units of the field, ``energy`` in its L2 norm,
 ``multiscale_energy`` the mean over fields averaged over 1, 2, 4 and 8 pixels, ``spread_skill`` and
@@ -230,7 +241,10 @@ METRICS: dict[str, Measure] = {
 (ranks of pixels), ``average_rank`` and ``band_depth`` (ranks of whole fields) are reliability indices, 0 if
 flat; of 1,000 calibrated photos the last two come to about 0.08. ``power_2px`` ... are ratios of power between
 2 and 4 px, ...; ``novelty`` is the samples' distance to the nearest training field over the truths', near 0 for
-copies. ``epe``: end-point errors, in units of the field."""
+copies. ``epe``: end-point errors, in units of the field. ``content_own``: share of the samples' rough spread
+that the photo's own segments explain, ``content_other`` that another photo's do, ``..._truth`` of the truth's
+residual; ``structure_global`` ... shares of the spread's energy by where it lies; ``common_change``: share of
+the energy of edits that all have in common; ``own_slope``: of the edited field on the photo's own."""
 
 
 def check_paired(one: Evaluation, other: Evaluation) -> None:

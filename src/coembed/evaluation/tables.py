@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -50,6 +50,32 @@ _MORE_NOTES = (
     "condition and field of half the photos against real pairs of the other half; the last row puts real pairs "
     "in their place. "
     "Novelty: distance to the nearest training field over the real fields', 0 for copies."
+)
+_CONTENT = [
+    ("content, own", "content_own", 1, 3),
+    ("other", "content_other", 1, 3),
+    ("truth's, own", "content_own_truth", 1, 3),
+    ("truth's, other", "content_other_truth", 1, 3),
+    ("same noise", "same_noise", 1, 2),
+    ("rough", "same_noise_rough", 1, 2),
+    ("common change", "common_change", 1, 2),
+    ("own slope", "own_slope", 1, 2),
+    ("global", "structure_global", 1, 2),
+    ("truth's", "structure_global_truth", 1, 2),
+    ("smooth", "structure_smooth", 1, 2),
+    ("truth's", "structure_smooth_truth", 1, 2),
+    ("C2ST", "c2st", 1, 2),
+    ("pan", "pan_samples", 1, 2),
+    ("truth's", "pan_truth", 1, 2),
+    ("still", "still_samples", 1, 2),
+    ("truth's", "still_truth", 1, 2),
+]
+_CONTENT_NOTES = (
+    "Content: share of the rough spread that segments of the photo, and of another photo, explain; beside it "
+    "the truth's residual. Same noise: correlation of draws of two photos, 0 if each photo shapes its own. "
+    "Common change: share of an edit's energy that all versions have; own slope: of their field on the photo's "
+    "own. Global, smooth: shares of the spread's energy. C2ST: accuracy of telling draws from true fields, 0.5 "
+    "is perfect"
 )
 REAL = "real pairs"
 _COMPARED = [
@@ -97,12 +123,52 @@ def more_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     named = [(e.name, summary) for e, summary in zip(evaluations, summaries, strict=True)]
     rows = [["Sampler", *[head for head, _, _, _ in columns]]]
     for name, summary in [*named, *([(REAL, real)] if real else [])]:
-        cells = [
-            f"{factor * summary[metric].value:.{digits}f}" if metric in summary else "–"
-            for _, metric, factor, digits in columns
-        ]
-        rows.append([name, *cells])
+        rows.append([name, *[_cell(summary, *column[1:]) for column in columns]])
     return rows
+
+
+def content_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """The numbers that see the photo's content, one row a sampler; None where there are none."""
+    rows = content_rows(evaluations)
+    if not rows:
+        return None
+    table = Table(caption=content_notes(evaluations))
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def content_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """Head and rows of the numbers that see content, with the columns that some sampler has."""
+    summaries = [e.summary() for e in evaluations]
+    columns = [column for column in _CONTENT if any(column[1] in summary for summary in summaries)]
+    rows = [["Sampler", *[head for head, _, _, _ in columns]]] if columns else []
+    for e, summary in zip(evaluations, summaries, strict=True) if columns else ():
+        rows.append([e.name, *[_cell(summary, *column[1:]) for column in columns]])
+    return rows
+
+
+def content_notes(evaluations: Sequence[Evaluation]) -> str:
+    """What the columns mean, with the classifier's own rows of comparison."""
+    summary = evaluations[0].summary()
+    if "c2st" not in summary:
+        return _CONTENT_NOTES + "."
+    return (
+        f"{_CONTENT_NOTES} ({summary['real_c2st'].value:.2f} for true fields parted by coin, "
+        f"{summary['c2st_other'].value:.2f} for other photos' true fields; ± {summary['c2st'].error or 0:.2f})."
+    )
+
+
+def markdown_content(evaluations: Sequence[Evaluation]) -> str:
+    """The table of content as Markdown with its notes; empty where there is none."""
+    rows = content_rows(evaluations)
+    return _markdown(rows) + "\n" + content_notes(evaluations) + "\n" if rows else ""
+
+
+def _cell(summary: Mapping[str, Estimate], metric: str, factor: float, digits: int) -> str:
+    return f"{factor * summary[metric].value:.{digits}f}" if metric in summary else "–"
 
 
 def _more_notes(evaluation: Evaluation) -> str:
