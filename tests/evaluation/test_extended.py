@@ -102,12 +102,12 @@ def test_the_default_scores_are_as_they_were_and_batches_change_nothing(monkeypa
     for key, column in whole.values.items():
         assert parts.values[key] == pytest.approx(column, rel=1e-4, abs=1e-5)
     assert plain.values == {key: whole.values[key] for key in plain.values}
-    assert parts.sets.keys() == whole.sets.keys() and len(whole.sets) == 8
+    assert parts.sets.keys() == whole.sets.keys() and len(whole.sets) == 10
 
 
 def test_few_photos_have_no_sets_and_one_sample_no_full_scores():
     few = evaluate(Normal(), pairs(11), samples=3, scores="full")
-    assert not few.sets and "variogram" in few.values
+    assert set(few.sets) == {"same_noise", "same_noise_rough"} and "variogram" in few.values
     assert not evaluate(Normal(), pairs(20), samples=1, scores="full").sets
 
 

@@ -65,13 +65,14 @@ def structure(deviations: Tensor, own: Tensor, other: Tensor) -> dict[str, Tenso
     coefficients = torch.einsum("hi,nbchw,wj->nbcij", rows, deviations, columns)
     power = coefficients.square()
     rough = deviations - torch.einsum("hi,nbcij,wj->nbchw", rows, coefficients, columns)
+    waves = torch.einsum("hi,wj->hwij", rows, columns).flatten(2).flatten(0, 1)  # (pixels, smooth functions)
     found = {
         "all": deviations.square().sum((2, 3, 4)),
         "global": power[..., 0, 0].sum(2),
         "smooth": power.sum((2, 3, 4)) - power[..., 0, 0].sum(2),
         "rough": rough.square().sum((2, 3, 4)),
-        "own": _between(rough, own),
-        "other": _between(rough, other),
+        "own": _between(rough, own, waves),
+        "other": _between(rough, other, waves),
     }
     return {key: energy.mean(0) for key, energy in found.items()}
 
@@ -100,14 +101,16 @@ def _cosines(side: int, like: Tensor) -> Tensor:
     return (basis / basis.norm(dim=0)).to(like.device)
 
 
-def _between(rough: Tensor, labels: Tensor) -> Tensor:
-    """Energy (n, batch) of the means over segments."""
+def _between(rough: Tensor, labels: Tensor, waves: Tensor) -> Tensor:
+    """Energy (n, batch) that segments explain of what smooth functions leave: of its projection on their span.
+
+    With S the segments' indicators and C the orthonormal smooth functions, that is s' G^+ s with s = S' rough
+    and G = S' S - (C' S)' C' S: a field that is constant in every segment is explained whole.
+    """
     count = int(labels.max()) + 1
-    flat = labels.flatten(1).to(rough.device)
-    sizes = torch.zeros(len(flat), count, dtype=rough.dtype, device=rough.device)
-    sizes = sizes.scatter_add(1, flat, torch.ones_like(flat, dtype=rough.dtype))
-    values = rough.flatten(3)
-    sums = values.new_zeros(*values.shape[:3], count).scatter_add(
-        3, flat[None, :, None].expand_as(values), values
-    )
-    return (sums.square() / sizes.clamp(min=1)[None, :, None]).sum((2, 3))
+    indicators = torch.nn.functional.one_hot(labels.flatten(1).to(rough.device), count).double()
+    smooth = torch.einsum("pk,bps->bks", waves.double(), indicators)
+    gram = torch.diag_embed(indicators.sum(1)) - smooth.transpose(1, 2) @ smooth
+    inverse = torch.linalg.pinv(gram, rtol=1e-9, hermitian=True)
+    sums = torch.einsum("nbcp,bps->nbcs", rough.flatten(3).double(), indicators)
+    return torch.einsum("nbcs,bst,nbct->nb", sums, inverse, sums).to(rough.dtype)
