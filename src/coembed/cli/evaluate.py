@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coembed.data.pairs import Pairs
     from coembed.data.store.store import PairStore
     from coembed.evaluation.bootstrap import Comparison
+    from coembed.evaluation.leak.intervention import Slope
     from coembed.evaluation.likelihood import Likelihood
     from coembed.evaluation.results import Evaluation
     from coembed.models.base import Sampler
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Scores = tuple[list[Evaluation], list[Likelihood], list[tuple[str, Comparison]]]
 
 _SHOWN = ("energy", "epe_1", "variogram")  # of the comparisons; the JSON file holds all
+_SLOPE_PHOTOS = 100  # that leaks are tested on
 _COMPARED = ("best_3", "best_100", "energy", "multiscale_energy", "crps", "variogram", "epe_1", "spread_skill")
 
 
@@ -59,6 +61,9 @@ class EvaluateConfig:
     scores: Literal["basic", "full"] = "basic"
     """full adds variogram score, rank histograms, spectrum, precision and recall of pairs, novelty, and what
     sees the photo's content: segments, the same noise in other photos, changes in common, a two-sample test."""
+    photos: Path | None = None
+    """Folder of the photos that the pairs were made from: adds the leak test by intervention (see `coembed
+    leak`)."""
     particles: int = 0
     """Bound the likelihood with this many particles, for every sampler that has a density; 0 leaves it out."""
     intervals: bool = False
@@ -134,18 +139,47 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     comparisons = _comparisons(evaluations, config)
     found = evaluations, densities, comparisons
     _print(found, config)
-    _write(found, store, config)
+    slopes = _slopes(config, store, pairs)
+    _write(found, slopes, store, config)
     return evaluations
 
 
-def _write(found: Scores, store: PairStore, config: EvaluateConfig) -> None:
+def _slopes(config: EvaluateConfig, store: PairStore, pairs: Pairs) -> dict[str, Slope]:
+    """Slopes of every sampler on photos whose field was changed, printed; none without the photos."""
+    from coembed.cli.leak import measure_slope, photos_of
+    from coembed.tasks import get_task, task_names
+
+    if config.photos is None:
+        if store.index.task in task_names() and not store.index.field.vector:
+            print(
+                "Leaks: not tested; --photos with the folder of these photos adds the slope (see coembed leak)."
+            )
+        return {}
+    task = get_task(store.index.task)
+    photos, found = photos_of(list(pairs.names), config.photos, _SLOPE_PHOTOS), {}
+    for name, sampler in _samplers(config):
+        found[name] = measure_slope(
+            sampler, name, task, photos, size=(store.index.size[0], store.index.size[1]), seed=config.seed
+        )
+    print(
+        f"Slope of draws on a field that was changed, {len(photos)} photos (0 is right, 1 reads the field off):"
+    )
+    for name, slope in found.items():
+        print(f"  {name}: {slope}")
+    return found
+
+
+def _write(found: Scores, slopes: dict[str, Slope], store: PairStore, config: EvaluateConfig) -> None:
     """The files that are asked for."""
     from coembed.evaluation.tables import table_rows, write_csv, write_latex
-    from coembed.serialization import write_compact_json
+    from coembed.serialization import to_dict, write_compact_json
 
     evaluations, densities, _ = found
     if config.json is not None:
-        write_compact_json(config.json, _json(found, store, config))
+        data = _json(found, store, config)
+        if slopes:
+            data["intervention_slopes"] = {name: to_dict(slope) for name, slope in slopes.items()}
+        write_compact_json(config.json, data)
     if config.csv is not None:
         write_csv(config.csv, evaluations, densities)
     if config.latex is not None:

@@ -26,7 +26,8 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   train                       a model from pairs
   calibrate MODEL             how widely a model's samples spread, fitted on held-out pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
-  reproduce                   the paper's tables and figures on your own pairs, in one page
+  leak PHOTOS                 does a condition tell the field by how photos were stored? models and pairs,
+  tested reproduce                   the paper's tables and figures on your own pairs, in one page
   doctor                      what works here and what does not, in one screen
 
   coembed VERB --help         the options of a verb
@@ -48,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train:parse_train", "train:run"),
     "calibrate": ("calibrate:CalibrateConfig", "calibrate:run"),
     "evaluate": ("evaluate:EvaluateConfig", "evaluate:run"),
+    "leak": ("leak:LeakConfig", "leak:run"),
     "reproduce": ("reproduce.options:ReproduceConfig", "reproduce.run:run"),
     "doctor": ("doctor:DoctorConfig", "doctor:run"),
 }
