@@ -70,20 +70,32 @@ def run(config: LeakConfig) -> int:
     """Run the tests that are asked for; the exit status."""
     import torch
 
-    from coembed.imaging.recompress import Recompression
     from coembed.serialization import write_json
     from coembed.tasks import get_task
 
     if config.threads:
         torch.set_num_threads(config.threads)
-    ways = [Recompression(), Recompression(None, config.jpeg), Recompression(config.side, config.jpeg)]
+    ways = _ways(config)
     task, photos = get_task(config.task), photos_in(config.photos, config.limit)
     slopes = {name: _slopes(name, task, photos, ways, config) for name in config.model}
     probed = None if config.pairs is None else _probe(config.pairs, task, photos, ways, config)
-    _print(slopes, probed, ways, len(photos))
+    _print(slopes, probed, config, len(photos))
     if config.json is not None:
         write_json(config.json, _json(slopes, probed, config, len(photos)))
     return 0
+
+
+def _ways(config: LeakConfig) -> list[Recompression]:
+    """Photos as they are, compressed at their own size, and reduced and compressed."""
+    from coembed.imaging.recompress import Recompression
+
+    return [Recompression(), Recompression(None, config.jpeg), Recompression(config.side, config.jpeg)]
+
+
+def _reduced(config: LeakConfig) -> Recompression:
+    from coembed.imaging.recompress import Recompression
+
+    return Recompression(config.side)
 
 
 def photos_in(folder: Path, limit: int) -> list[Path]:
@@ -181,7 +193,7 @@ def _slopes(
 def _probe(
     pairs: Path, task: Task, photos: Sequence[Path], ways: Sequence[Recompression], config: LeakConfig
 ) -> list[Estimate]:
-    """R2 on the photos as they are, on recompressed ones, and the gain."""
+    """R2 on the photos reduced, reduced and compressed, and the gain."""
     from coembed.data.store.store import open_pairs
     from coembed.evaluation.leak.layers import photo_pairs
     from coembed.evaluation.leak.probe import Probe
@@ -193,16 +205,19 @@ def _probe(
     print(f"training a probe on {len(store)} pairs", file=sys.stderr)
     probe = Probe.fit(store, seed=config.seed)
     size = (store.index.size[0], store.index.size[1])
-    plain, stored = (probe.explain(photo_pairs(photos, task, size, way)) for way in (ways[0], ways[-1]))
+    plain, stored = (
+        probe.explain(photo_pairs(photos, task, size, way)) for way in (_reduced(config), ways[-1])
+    )
     return [plain.r2, stored.r2, stored.gain(plain)]
 
 
 def _print(
-    slopes: dict[str, list[Slope]], probed: list[Estimate] | None, ways: Sequence[Recompression], photos: int
+    slopes: dict[str, list[Slope]], probed: list[Estimate] | None, config: LeakConfig, photos: int
 ) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    ways = _ways(config)
     console = Console(width=None if sys.stdout.isatty() else 120)
     if slopes:
         table = Table(
@@ -217,9 +232,9 @@ def _print(
     if probed is not None:
         table = Table(
             title=f"share of the field within a photo that a probe of the pairs explains, {photos} photos",
-            caption="The gain by recompression is the leak; 0 is right. ± is one standard error.",
+            caption="The gain by compression is the leak; 0 is right. ± is one standard error.",
         )
-        for head in (*(str(way) for way in (ways[0], ways[-1])), "gain"):
+        for head in (*(str(way) for way in (_reduced(config), ways[-1])), "gain"):
             table.add_column(head, justify="right")
         table.add_row(*(f"{e.value:+.3f} ± {e.error or 0:.3f}" for e in probed))
         console.print(table)
@@ -243,6 +258,6 @@ def _json(
         for name, found in slopes.items()
     }
     if probed is not None:
-        names = ("r2_as_it_is", "r2_reduced_jpeg", "gain")
+        names = ("r2_reduced", "r2_reduced_jpeg", "gain")
         data["probe"] = {name: to_dict(e) for name, e in zip(names, probed, strict=True)}
     return data
