@@ -186,7 +186,9 @@ class Bench:
         for side in SIDES:
             ways = [Recompression(side, quality, chroma) for chroma, quality in WAYS]
             ways = [how for how in ways if f"sweep/{task}/{how}" not in self.numbers]
-            plain = self.pairs(task, tests, Recompression(side), f"{side} px") if ways else None
+            if not ways:
+                continue
+            plain = self.pairs(task, tests, Recompression(side), f"{side} px")
             for how in ways:
                 probe = Probe.fit(self.pairs(task, photos[:SWEEP_PAIRS], how, str(how)), steps=SWEEP_STEPS)
                 gain = probe.explain(self.pairs(task, tests, how, "tests")).gain(probe.explain(plain))

@@ -23,6 +23,7 @@ from coembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from coembed.data.prepare.build import BuildOptions, StoreSummary
+    from coembed.data.prepare.cleanliness import Census
     from coembed.data.prepare.workers import Recipe
     from coembed.data.sources.items import Found
 
@@ -35,6 +36,7 @@ class PrepareSummary:
 
     dest: str
     stores: tuple[StoreSummary, ...]
+    census: Census | None = None
 
     def text(self) -> str:
         """A few lines for people: pairs, what was kept, what was skipped and why."""
@@ -47,6 +49,8 @@ class PrepareSummary:
             lines += [f"  skipped {s.name!r}: {s.reason}" for s in store.skipped[:5]]
             if len(store.skipped) > 5:
                 lines.append(f"  and {len(store.skipped) - 5} more, listed in {store.folder}/index.json")
+        if self.census is not None and self.census.small:
+            lines.append(str(self.census))
         return "\n".join(lines)
 
 
@@ -83,7 +87,8 @@ def run_prepare(config: AnyPrepare) -> PrepareSummary:
             file=sys.stderr,
         )
         raise
-    return PrepareSummary(str(config.dest), tuple(stores))
+    census = _census(config) if isinstance(config, PrepareCoco | PrepareFolder) else None
+    return PrepareSummary(str(config.dest), tuple(stores), census)
 
 
 def parse_size(text: str | int) -> tuple[int, int]:
@@ -135,14 +140,30 @@ def _photos(config: PrepareCoco | PrepareFolder, side: str, split: str, found: F
     from coembed.tasks import get_task
 
     get_task(config.task)
-    _check(config, crops=(0, 63), working_size=(8, 4096))
+    _check(config, crops=(0, 63), min_side=(0, math.inf), working_size=(8, 4096))
     crops = config.crops if side == "train" else 0
     size = parse_size(config.size)
     recipe = PhotoRecipe(
-        config.task, size, config.max_pixels, crops, config.seed, working_size=config.working_size
+        config.task, size, config.max_pixels, crops, config.seed, config.working_size, config.min_side
     )
     found = found._replace(items=views_of(found.items, crops))
     return _build(config, config.src.resolve().name, side, split, found, recipe)
+
+
+def _census(config: PrepareCoco | PrepareFolder) -> Census:
+    """How many of the photos that were used are too small to be clean."""
+    from coembed.data.names import is_whole
+    from coembed.data.prepare.cleanliness import take_census
+    from coembed.data.sources.folder import find_files
+    from coembed.data.store.index import INDEX, read_index
+    from coembed.imaging.io.photo import PHOTO_SUFFIXES
+
+    sides = [side for side in ("train", "val") if (config.dest / side / INDEX).is_file()]
+    used = {name for side in sides for name in read_index(config.dest / side).names if is_whole(name)}
+    found = find_files(config.src, PHOTO_SUFFIXES).items
+    # A pair of the MS-COCO layout is named within its split.
+    paths = [item.paths[0] for item in found if item.name in used or item.name.partition("/")[2] in used]
+    return take_census(paths, parse_size(config.size))
 
 
 def _ucf101(config: PrepareUcf101) -> list[StoreSummary]:

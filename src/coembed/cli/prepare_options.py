@@ -58,6 +58,9 @@ class PhotoOptions(SourceOptions):
     to 100% of its area and another aspect. In tiny photos a crop averages fewer pixels per cell."""
     seed: int = 0
     """Of where the crops lie."""
+    min_side: int = 0
+    """Leave out photos whose shorter side is below, pixels; 0 for none. How many are so small that their
+    conditions can tell the fields, by traces of compression, is said at the end."""
     working_size: int | None = None
     """Reduce photos to at most this longer side, 8 to 4096, before they are split. By default as the task says:
     256 for relighting, the photo's own size for resaturation. Models are used at the task's."""

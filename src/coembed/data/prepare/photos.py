@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from coembed.data.names import crop_of, crop_options, view_name, whole_of
-from coembed.data.prepare.workers import OnePairPerItem
+from coembed.data.prepare.workers import OnePairPerItem, Pair
 from coembed.data.sources.items import Item
 from coembed.data.store.index import PairIndex
+from coembed.imaging.io.origin import read_origin
 from coembed.imaging.io.photo import read_photo
 from coembed.imaging.resize import area_average, shrink_photo
 from coembed.tasks.task import Layer, get_task, settings_of, split_layers, working_size_of
@@ -75,24 +76,35 @@ class PhotoRecipe(OnePairPerItem, TaskRecipe):
         crops: random crops per photo, each a pair besides the whole (see ``crop_of``).
         crop_seed: of where the crops lie.
         working_size: the photo's longer side is at most this when it is split; None: as the task says.
+        min_side: photos whose shorter side is below, pixels, are left out and counted.
     """
 
     max_pixels: int = 64_000_000
     crops: int = 0
     crop_seed: int = 0
     working_size: int | None = None
+    min_side: int = 0
 
     def options(self) -> dict[str, Any]:
         """Further options that decide the numbers."""
         task = get_task(self.task)
         options: dict[str, Any] = {"max_pixels": self.max_pixels}
         options |= crop_options(self.crops, self.crop_seed)
+        if self.min_side:
+            options["min_side"] = self.min_side
         working_size = self.working_size or working_size_of(task)
         if working_size is not None:
             options["working_size"] = working_size
         if settings_of(task):
             options["settings"] = settings_of(task)
         return options
+
+    def pairs_of(self, item: Item) -> tuple[list[Pair], dict[str, int]]:
+        """The one pair, or none of a photo that is too small."""
+        origin = read_origin(item.paths[0]) if self.min_side else None
+        if origin is not None and min(origin.width, origin.height) < self.min_side:
+            return [], {f"below {self.min_side} px": 1}
+        return super().pairs_of(item)
 
     def make(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
         """Condition and field of the photo, each (h, w, c) float32.
