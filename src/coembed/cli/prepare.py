@@ -151,7 +151,7 @@ def _photos(config: PrepareCoco | PrepareFolder, side: str, split: str, found: F
 
 
 def _census(config: PrepareCoco | PrepareFolder) -> Census:
-    """How many of the photos that were used are too small to be clean."""
+    """Count of the photos that were used and are too small to be clean."""
     from coembed.data.names import is_whole
     from coembed.data.prepare.cleanliness import take_census
     from coembed.data.sources.folder import find_files

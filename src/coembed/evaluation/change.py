@@ -79,8 +79,8 @@ def same_noise_correlation(
     for start in range(0, len(condition), batch):
         rows = condition[start : start + batch]
         with torch.no_grad():
-            drawn = sampler.sample(rows, draws, generator=Streams(seed, [0] * len(rows))).double()
-        parts.append(drawn - drawn.mean(0))
+            samples = sampler.sample(rows, draws, generator=Streams(seed, [0] * len(rows))).double()
+        parts.append(samples - samples.mean(0))
     deviations = torch.cat(parts, 1)
     return {
         "same_noise": _correlations(deviations),

@@ -1,4 +1,4 @@
-"""Where the variation of a field lies: over the whole frame, smoothly, between the photo's things, within them.
+"""Parts of a field's variation: over the whole frame, smoothly, between the photo's things, within them.
 
 A deviation is parted by nested orthogonal projections, per channel: its mean over the frame (*global*), low
 cosines (*smooth*), of the rest the means over segments of the condition (*between*), and what is left

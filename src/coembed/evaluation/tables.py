@@ -151,7 +151,7 @@ def content_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
 
 def content_notes(evaluations: Sequence[Evaluation]) -> str:
-    """What the columns mean, with the classifier's own rows of comparison."""
+    """Meaning of the columns, with the classifier's own rows of comparison."""
     summary = evaluations[0].summary()
     if "c2st" not in summary:
         return _CONTENT_NOTES + "."

@@ -90,7 +90,7 @@ class TwoSampleTest:
         return _mean_and_error(((_logits(network, condition[judge], truth[judge]) > 0) == coin[judge]).double())
 
     def _train(self, condition: Tensor, fields: Tensor, labels: Tensor) -> nn.Module:
-        """A network trained on conditions (photos, ...), fields and labels (kinds, photos, ...)."""
+        """A network trained on conditions (photos, ...), fields and labels (sources, photos, ...)."""
         generator = named_generator(self._seed, "two-sample/order")
         steps = min(_STEPS, 40 + round(_STEPS_PER_PHOTO * self._count))
         with torch.random.fork_rng([]):
@@ -100,12 +100,12 @@ class TwoSampleTest:
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
             for _ in range(steps):
                 rows = torch.randint(len(condition), (_BATCH,), generator=generator)
-                kinds = torch.randint(len(fields), (_BATCH,), generator=generator)
-                joined = torch.cat([condition[rows], fields[kinds, rows]], 1)
+                sources = torch.randint(len(fields), (_BATCH,), generator=generator)
+                joined = torch.cat([condition[rows], fields[sources, rows]], 1)
                 if self._mirrors and bool(torch.rand((), generator=generator) < 0.5):
                     joined = joined.flip(3)
                 loss = nn.functional.binary_cross_entropy_with_logits(
-                    network(joined)[:, 0], labels[kinds, rows]
+                    network(joined)[:, 0], labels[sources, rows]
                 )
                 optimizer.zero_grad()
                 loss.backward()

@@ -31,7 +31,7 @@ _PHOTOS = 16  # asked about at a time
 
 @dataclass(frozen=True)
 class Slope:
-    """How far draws follow a field that was changed, over photos.
+    """Slope of draws on a field that was changed, over photos.
 
     Attributes:
         slope: 0 is right, 1 reads the field.
@@ -96,10 +96,10 @@ def intervention_slope(
     while batch := list(itertools.islice(copies, _PHOTOS)):
         ids = [len(followed) + i for i, photo in enumerate(batch) for _ in photo.condition]
         with torch.no_grad():
-            drawn = sampler.sample(
+            sampled = sampler.sample(
                 torch.cat([photo.condition for photo in batch]), samples, generator=Streams(seed, ids)
             )
-        means = drawn.double().mean(0).split([len(photo.condition) for photo in batch])
+        means = sampled.double().mean(0).split([len(photo.condition) for photo in batch])
         for photo, mean in zip(batch, means, strict=True):
             moved, field = mean[1:] - mean[0], (photo.field[1:] - photo.field[0]).double()
             if without_level:

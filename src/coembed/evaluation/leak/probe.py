@@ -128,7 +128,7 @@ class Probe(nn.Module):
 
     @torch.no_grad()
     def explain(self, pairs: Pairs | tuple[Tensor, Tensor]) -> Explained:
-        """What the probe explains of pairs that it was not trained on."""
+        """Squares that the probe explains of pairs that it was not trained on."""
         pairs, missed, whole = as_pairs(pairs), [], []
         for start in range(0, len(pairs), _AT_ONCE):
             condition, field = pairs.batch(slice(start, min(start + _AT_ONCE, len(pairs))))

@@ -1,4 +1,5 @@
-"""How a photo was stored, read from its header alone: size, colour sampling, quality. Nothing is decoded."""
+"""Way that a photo was stored, read from its header alone: size, colour sampling, quality. Nothing is
+decoded."""
 
 from __future__ import annotations
 
