@@ -26,8 +26,8 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
   train                       a model from pairs
   calibrate MODEL             how widely a model's samples spread, fitted on held-out pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
-  leak PHOTOS                 does a condition tell the field by how photos were stored? models and pairs,
-  tested reproduce                   the paper's tables and figures on your own pairs, in one page
+  leak FOLDER                 does a condition tell the field by how photos are stored? models and pairs
+  reproduce                   the paper's tables and figures on your own pairs, in one page
   doctor                      what works here and what does not, in one screen
 
   coembed VERB --help         the options of a verb
