@@ -89,6 +89,21 @@ def jpegs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
 
 
+class Telling:
+    """A probe as a sampler, whose draws are all its prediction: what it reads must show in its slope.
+
+    Args:
+        probe: trained.
+    """
+
+    def __init__(self, probe: Probe):
+        self.probe = probe
+
+    def sample(self, condition: torch.Tensor, n: int, *, generator: object) -> torch.Tensor:
+        """The prediction, n times."""
+        return self.probe(condition).expand(n, -1, -1, -1, -1)
+
+
 class Bench:
     """The three tables, number by number, each kept as soon as it is known.
 
@@ -128,9 +143,7 @@ class Bench:
             photos = self.files[source][1]
             judged[name] = self.pairs(task, photos[:: max(1, len(photos) // 1200)], how, name)
         for trained in ("clean", "thumbnails"):
-            photos = self.files[trained][0]
-            photos = photos[:: max(1, len(photos) // 10_000)][:10_000]
-            probe = Probe.fit(self.pairs(task, photos, AS_STORED, f"training on {trained}"))
+            probe = self.probe(task, trained)
             explained = {name: probe.explain(pairs) for name, pairs in judged.items()}
             for name, found in explained.items():
                 plain = explained.get(name.removesuffix(" and JPEG")) if name.endswith(" and JPEG") else None
@@ -142,6 +155,12 @@ class Bench:
                     },
                 )
 
+    def probe(self, task: str, trained: str) -> Probe:
+        """The tiny network trained on a set's photos as they are."""
+        photos = self.files[trained][0]
+        photos = photos[:: max(1, len(photos) // 10_000)][:10_000]
+        return Probe.fit(self.pairs(task, photos, AS_STORED, f"training on {trained}"))
+
     def slopes(self, task: str) -> None:
         """Slopes of every sampler, set and way to store."""
         samplers: dict[str, Callable[[], Any]] = {}
@@ -152,6 +171,7 @@ class Bench:
         for trained in ("clean", "thumbnails"):
             for name in SIMPLE_SHOWN:
                 samplers[f"{name}, of {trained}"] = lambda n=name, t=trained: self.simple(task, n, t)
+            samplers[f"the probe, of {trained}"] = lambda t=trained: Telling(self.probe(task, t))
         for name, build in samplers.items():
             sampler = None
             for source in ("clean", "coco", "thumbnails"):
