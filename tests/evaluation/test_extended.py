@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from coembed.data.pairs import TensorPairs
 from coembed.evaluation import extended, metrics
 from coembed.evaluation.evaluate import evaluate
 from coembed.evaluation.results import Evaluation, summaries
@@ -103,6 +104,17 @@ def test_the_default_scores_are_as_they_were_and_batches_change_nothing(monkeypa
         assert parts.values[key] == pytest.approx(column, rel=1e-4, abs=1e-5)
     assert plain.values == {key: whole.values[key] for key in plain.values}
     assert parts.sets.keys() == whole.sets.keys() and len(whole.sets) == 10
+
+
+def test_another_photo_is_of_another_scene():
+    assert extended.next_of_another([0, 0, 1, 2, 2, 2]) == [2, 2, 3, 0, 0, 0]
+    assert extended.next_of_another([0, 1]) == [1, 0] and extended.next_of_another([4, 4, 4]) == [0, 1, 2]
+    names = [f"v_Dive_g{scene:02}_c01.avi@{k}" for scene in range(6) for k in range(2)]
+    one = pairs(12)
+    store = TensorPairs(one.condition(slice(None)), one.field(slice(None)), names)
+    found = evaluate(Normal(), store, samples=3, scores="full", batch=5)
+    whole = evaluate(Normal(), store, samples=3, scores="full")
+    assert found.values["spread_other"] == pytest.approx(whole.values["spread_other"], rel=1e-4)
 
 
 def test_few_photos_have_no_sets_and_one_sample_no_full_scores():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from coembed.data.names import groups_of
 from coembed.data.pairs import Pairs
 from coembed.evaluation import change, manifold, moving, ranks, spectrum, structure
 from coembed.evaluation.results import BINS
@@ -57,6 +59,8 @@ class FullScores:
         self._novelty = None if training is None else Novelty(training)
         self._pair_sets = PairSets(pairs, count, training)
         self._two_sample = TwoSampleTest(mirrors=not vector)
+        self._scenes = groups_of(list(pairs.names[:count]))
+        self._after = next_of_another(self._scenes)
 
     def add(
         self, rows: slice, condition: Tensor, sampled: Tensor, own: Tensor, truth: Tensor
@@ -88,21 +92,35 @@ class FullScores:
     def sets(self) -> dict[str, tuple[float, ...]]:
         """Numbers of the photos as a set, each with its standard error."""
         found: dict[str, tuple[float, ...]] = self._pair_sets.result() | self._two_sample.result()
-        photos = min(self._count, SAME_NOISE_PHOTOS)
-        if photos > 1:
-            for key, values in change.same_noise_correlation(
-                self._sampler, self._pairs.condition(slice(0, photos))
-            ).items():
-                found[key] = (float(values.mean()), float(values.std()) / math.sqrt(photos))
+        first_of = {scene: row for row, scene in reversed(list(enumerate(self._scenes)))}
+        photos = sorted(first_of.values())[:SAME_NOISE_PHOTOS]
+        if len(photos) > 1:
+            conditions = self._pairs.condition(photos)
+            for key, values in change.same_noise_correlation(self._sampler, conditions).items():
+                found[key] = (float(values.mean()), float(values.std()) / math.sqrt(len(photos)))
         return found
 
     def _labels(self, rows: slice, condition: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Segments of the photos, and of the one after each, cyclically: whatever the batches are."""
+        """Segments of the photos, and for each those of the next pair of another scene, cyclically."""
         size = (truth.shape[-2], truth.shape[-1])
-        following = rows.stop % self._count
-        after = structure.segments(self._pairs.condition(slice(following, following + 1)), size)
         own = structure.segments(condition, size)
-        return own, torch.cat([own[1:], after])
+        after = [self._after[row] for row in range(rows.start, rows.stop)]
+        further = sorted({row for row in after if not rows.start <= row < rows.stop})
+        known = dict(zip(range(rows.start, rows.stop), own, strict=True))
+        if further:
+            known |= zip(further, structure.segments(self._pairs.condition(further), size), strict=True)
+        return own, torch.stack([known[row] for row in after])
+
+
+def next_of_another(scenes: Sequence[int]) -> list[int]:
+    """For every pair the number of the next one of another scene, cyclically; its own where there is none."""
+    count = len(scenes)
+    following = list(range(count))
+    if len(set(scenes)) > 1:
+        for row in reversed(range(2 * count)):  # twice round, for those that go on from the first again
+            here, after = row % count, (row + 1) % count
+            following[here] = after if scenes[after] != scenes[here] else following[after]
+    return following
 
 
 class Novelty:

@@ -64,7 +64,7 @@ def test_the_page_is_whole_and_offline(made):
     page = (out / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "://" not in page  # pictures are base64, which has no colon but may well spell "http"
-    assert page.count("<table>") == 6
+    assert page.count("<table>") == 7
     assert page.count("<img ") == len(list((out / "figures" / "saturations").glob("*.png"))) >= 8
     for method in (*FEW, "nearest"):
         assert METHODS[method].label in page

@@ -84,9 +84,9 @@ def write_section(config: ReproduceConfig, corpus: Corpus, found: Sequence[Found
         tables.further(found),
         tables.likelihoods(corpus.task, found),
     ]
-    held = orderings(corpus.task, found)
-    if held is not None:
-        made.append(held)
+    for further in (tables.content(found), orderings(corpus.task, found)):
+        if further is not None:
+            made.append(further)
     _write_tables(out / "tables" / corpus.name, made)
     pictures = list(_pictures(config, corpus, found))
     _write_pictures(out / "figures" / corpus.name, pictures)

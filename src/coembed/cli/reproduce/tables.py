@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coembed.cli.reproduce import paper
 from coembed.cli.reproduce.options import METHODS, REFERENCE
 from coembed.evaluation.results import BEST_OF, Estimate, difference, linearised, ratio
+from coembed.evaluation.tables import content_notes, content_rows
 from coembed.serialization import write_bytes
 
 if TYPE_CHECKING:
@@ -162,6 +163,16 @@ def further(found: Sequence[Found]) -> Table:
         i for i, (_, m, _) in enumerate(columns, 1) if m in ("variogram", "epe_1", f"epe_{max(BEST_OF)}")
     )
     return Table("further", "Correlations, ranks, texture, sets of pairs", rows, note, best)
+
+
+def content(found: Sequence[Found]) -> Table | None:
+    """Numbers that see the photo's content; None for scores that lack them."""
+    named = [replace(one.evaluation, name=METHODS[one.method].label) for one in found]
+    rows = content_rows(named)
+    if not rows:
+        return None
+    rows[0][0] = "Method"
+    return Table("content", "What sees the photo", rows, content_notes(named))
 
 
 def likelihoods(task: str, found: Sequence[Found]) -> Table:
