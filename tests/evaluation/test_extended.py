@@ -110,8 +110,7 @@ def test_another_photo_is_of_another_scene():
     assert extended.next_of_another([0, 0, 1, 2, 2, 2]) == [2, 2, 3, 0, 0, 0]
     assert extended.next_of_another([0, 1]) == [1, 0] and extended.next_of_another([4, 4, 4]) == [0, 1, 2]
     names = [f"v_Dive_g{scene:02}_c01.avi@{k}" for scene in range(6) for k in range(2)]
-    one = pairs(12)
-    store = TensorPairs(one.condition(slice(None)), one.field(slice(None)), names)
+    store = TensorPairs(*pairs(12), names)
     found = evaluate(Normal(), store, samples=3, scores="full", batch=5)
     whole = evaluate(Normal(), store, samples=3, scores="full")
     assert found.values["spread_other"] == pytest.approx(whole.values["spread_other"], rel=1e-4)
