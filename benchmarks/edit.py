@@ -39,7 +39,7 @@ import coembed.editing.loading
 coembed.editing.loading.load_model = lambda *_: loaded
 for run in range(runs + 1):
     start = time.perf_counter()
-    run_batch(config((photo,), model=model, out=out))
+    run_batch(config(photos=(photo,), model=model, out=out))
     files = time.perf_counter() - start
     start = time.perf_counter()
     edit(photo, n=4, model=loaded[0])
