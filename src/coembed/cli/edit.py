@@ -235,6 +235,7 @@ def _facts(config: BatchConfig) -> dict[str, object]:
     choice = "steps" if config.between else choice
     facts: dict[str, object] = {"model": config.model, "seed": config.seed, "versions": f"{config.n}, {choice}"}
     facts |= {"strength": config.strength, "temperature": config.temperature}
+    facts |= {"exposure": config.exposure} if config.exposure else {}
     return facts | {
         name: " to ".join(map(str, v)) if name == "between" else v for name, v in _asked(config).items()
     }

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from coembed.editing.layers import working_photo
-from coembed.errors import CoEmbedError, DataError
 from coembed.imaging.guided_filter import guided_filter
 from coembed.imaging.io.photo import Photo
 from coembed.imaging.recolor import add_saturation, hue_confidence, rows_of
@@ -24,7 +23,7 @@ from coembed.imaging.strips import thread_count
 from coembed.imaging.upsampling.interpolate import Interpolator
 from coembed.tasks.relighting import GreyRelighting, Relighting
 from coembed.tasks.resaturation import Resaturation
-from coembed.tasks.task import Task, split_layers
+from coembed.tasks.task import Task, compose_photo, split_layers
 
 StripEdit = Callable[[slice, np.ndarray, list[np.ndarray]], None]
 """Given the rows, (n, c, rows, w) changes of the field and n views of the results to fill."""
@@ -139,7 +138,7 @@ def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Enlarg
     rgb = photo.as_float()
     working = working_photo(photo, task)
     own = _full_size(task, rgb if working is None else working, photo)
-    base = _compose(task, rgb, own, photo)
+    base = compose_photo(task, rgb, own, photo.name)
     top = np.float32(np.iinfo(photo.pixels.dtype).max)
     for delta in deltas:
         if not delta.any():
@@ -148,7 +147,7 @@ def _composed(photo: Photo, task: Task, deltas: np.ndarray, interpolator: Enlarg
         field = np.ascontiguousarray(interpolator(delta).transpose(1, 2, 0))
         field += own
         np.clip(field, task.field.low, task.field.high, out=field)
-        change = _compose(task, rgb, field, photo)
+        change = compose_photo(task, rgb, field, photo.name)
         del field
         change = change - base
         change += rgb
@@ -166,17 +165,3 @@ def _full_size(task: Task, rgb: np.ndarray, photo: Photo) -> np.ndarray:
         for plane in np.ascontiguousarray(field.transpose(2, 0, 1))
     ]
     return np.stack(planes, axis=-1)
-
-
-def _compose(task: Task, rgb: np.ndarray, field: np.ndarray, photo: Photo) -> np.ndarray:
-    try:
-        composed = task.compose(rgb, field)
-    except CoEmbedError:
-        raise
-    except Exception as error:  # a user's own task: the photo it fails on is the first thing to know
-        raise DataError(f"{photo.name}: task {task.name!r} failed: {type(error).__name__}: {error}") from error
-    if composed.shape != rgb.shape:
-        raise DataError(
-            f"{photo.name}: task {task.name!r} composed shape {composed.shape}, expected {rgb.shape}"
-        )
-    return composed

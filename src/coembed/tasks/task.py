@@ -189,6 +189,29 @@ def _checked(task: object, where: str) -> Task:
     return task
 
 
+def compose_photo(task: Task, rgb: np.ndarray, field: np.ndarray, name: str) -> np.ndarray:
+    """``task.compose``, checked: a user's own task may do anything.
+
+    Args:
+        task: whose field it is.
+        rgb: (h, w, 3) float32 in [0, 1].
+        field: (h, w, c) float32, natural units.
+        name: of the photo, for messages.
+
+    Raises:
+        DataError: the task fails on the photo, or gives a picture of another shape.
+    """
+    try:
+        composed = task.compose(rgb, field)
+    except CoEmbedError:
+        raise
+    except Exception as error:  # the photo that a task fails on is the first thing to know
+        raise DataError(f"{name}: task {task.name!r} failed: {type(error).__name__}: {error}") from error
+    if composed.shape != rgb.shape:
+        raise DataError(f"{name}: task {task.name!r} composed shape {composed.shape}, expected {rgb.shape}")
+    return composed
+
+
 def split_layers(
     task: Task, rgb: np.ndarray, name: str, *, called: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

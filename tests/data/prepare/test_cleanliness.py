@@ -1,5 +1,7 @@
 """Photos too small to be clean are counted, by how they are stored; and left out where that is asked for."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from PIL import Image
 
 from coembed.cli.prepare import run_prepare
 from coembed.cli.prepare_options import PrepareFolder
-from coembed.data.prepare.cleanliness import PIXELS_PER_CELL, is_clean, take_census
+from coembed.data.prepare.cleanliness import PIXELS_PER_CELL, QUALITIES, is_clean, take_census
 from coembed.data.store.index import read_index
 from coembed.data.store.store import open_pairs
 from coembed.imaging.io.origin import Origin
@@ -20,13 +22,20 @@ def save(path, width, height, **options):
 
 
 @pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4"])
-def test_what_counts_is_pixels_per_cell_and_halved_colour_needs_more(sampling):
-    side = PIXELS_PER_CELL[sampling] * 32
-    assert is_clean(Origin(round(side) + 1, round(side) + 1, sampling), (32, 32))
-    assert not is_clean(Origin(round(side) - 1, round(side) - 1, sampling), (32, 32))
-    assert is_clean(Origin(round(side) + 1, round(side) + 1, sampling), (16, 16))
+@pytest.mark.parametrize("quality", [75, 90])
+def test_what_counts_is_pixels_per_cell_and_halved_colour_and_low_quality_need_more(sampling, quality):
+    side = PIXELS_PER_CELL[sampling][QUALITIES.index(quality)] * 32
+    large, small = (Origin(round(side) + d, round(side) + d, sampling, quality) for d in (1, -1))
+    assert is_clean(large, (32, 32)) and not is_clean(small, (32, 32)) and is_clean(small, (16, 16))
+    wide = Origin(round(2 * side) + 2, round(side / 2) + 2, sampling, quality)  # its area counts
+    assert is_clean(wide, (32, 32))
+
+
+def test_quality_goes_between_and_what_is_unknown_is_taken_for_the_worse():
+    between = Origin(165, 165, "4:2:0", 82)  # 5.2 pixels per cell
+    assert not is_clean(between, (32, 32)) and is_clean(Origin(165, 165, "4:2:0", 88), (32, 32))
+    assert not is_clean(Origin(165, 165, "4:2:0", None), (32, 32))
     assert is_clean(Origin(64, 64), (32, 32)) and not is_clean(Origin(20, 20), (32, 32))
-    assert PIXELS_PER_CELL["4:2:0"] > PIXELS_PER_CELL["4:4:4"]
 
 
 def test_small_photos_are_counted_and_the_summary_says_what_leaves_them_out(tmp_path):
@@ -38,7 +47,7 @@ def test_small_photos_are_counted_and_the_summary_says_what_leaves_them_out(tmp_
     assert (census.photos, census.small, census.side, census.sampling) == (6, 3, 40, "4:2:0")
     text = run_prepare(PrepareFolder(tmp_path, tmp_path / "pairs", size="16", workers=1, val_fraction=0)).text()
     assert "3 of 6 photos are too small to be clean (median 40 px on the shorter side, JPEG 4:2:0)" in text
-    least = round(16 * PIXELS_PER_CELL["4:2:0"])
+    least = math.ceil(16 * PIXELS_PER_CELL["4:2:0"][0])
     assert f"--min-side {least} leaves them out" in text
     kept = PrepareFolder(tmp_path, tmp_path / "kept", size="16", workers=1, val_fraction=0, min_side=least)
     summary = run_prepare(kept)

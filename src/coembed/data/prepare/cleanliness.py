@@ -7,17 +7,19 @@ photo's brightness tells of its colour, and models learn to read it (docs/evalua
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coembed.imaging.io.origin import Origin, read_origin
 
-PIXELS_PER_CELL = {"4:2:0": 5.0, "4:2:2": 5.0, "4:4:4": 2.5}
+QUALITIES = 75, 90
+PIXELS_PER_CELL = {"4:2:0": (5.7, 4.7), "4:2:2": (5.7, 4.7), "4:4:4": (2.7, 2.2)}
 """Pixels per cell, along a side (the geometric mean of both), that a clean JPEG has at least, by its colour
-sampling: from there on compression adds 0.02 or less to the share of saturation that a small network tells from
-value, where 0.1 is honest (``benchmarks/leak.py``: 0.017 at quality 90 and 0.025 at 75 for 4:2:0, 0.015 and
-0.023 for 4:4:4)."""
+sampling, at the qualities 75 and 90: there compression adds 0.02 to the share of saturation that a small
+network tells from value, where 0.1 is honest. Read off the sizes between which the gain passes 0.02
+(``benchmarks/leak.py``); 4:2:2 was not measured and is taken as 4:2:0."""
 
 LOSSLESS_PIXELS_PER_CELL = 1.0
 """The same for files without compression, as far as a header can tell: a PNG of a JPEG looks like any other."""
@@ -53,7 +55,7 @@ class Census:
 def is_clean(origin: Origin, size: tuple[int, int]) -> bool:
     """True if a photo so stored is large enough for conditions and fields of (h, w) cells."""
     per_cell = (origin.width * origin.height / (size[0] * size[1])) ** 0.5
-    return per_cell >= _least(origin.sampling)
+    return per_cell >= _least(origin.sampling, origin.quality)
 
 
 def take_census(paths: Iterable[str], size: tuple[int, int]) -> Census:
@@ -68,9 +70,14 @@ def take_census(paths: Iterable[str], size: tuple[int, int]) -> Census:
         len(small),
         round(statistics.median(min(origin.width, origin.height) for origin in small)),
         sampling,
-        round(_least(sampling or None) * max(size)),
+        math.ceil(_least(sampling or None, None) * max(size)),
     )
 
 
-def _least(sampling: str | None) -> float:
-    return LOSSLESS_PIXELS_PER_CELL if sampling is None else PIXELS_PER_CELL[sampling]
+def _least(sampling: str | None, quality: int | None) -> float:
+    """Pixels per cell of a clean photo; of a JPEG of unknown quality, those of the lower one."""
+    if sampling is None:
+        return LOSSLESS_PIXELS_PER_CELL
+    low, high = PIXELS_PER_CELL[sampling]
+    share = 0.0 if quality is None else (quality - QUALITIES[0]) / (QUALITIES[1] - QUALITIES[0])
+    return low + (high - low) * share

@@ -16,7 +16,7 @@ from coembed.imaging.io.photo import read_photo
 from coembed.imaging.recompress import Recompression
 from coembed.imaging.resize import area_average, shrink_photo
 from coembed.numerics.random import named_generator
-from coembed.tasks.task import Layer, Task, split_layers, working_size_of
+from coembed.tasks.task import Layer, Task, compose_photo, split_layers, working_size_of
 
 SCALES = (0.5, 0.8, 1.25)
 """Factors on a field whose range begins at 0."""
@@ -95,7 +95,7 @@ def changed_copies(
         own = split_layers(task, rgb, name)[1]
         stored = [np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)]
         for field in _other_fields(own, task.field, name):
-            composed = task.compose(rgb, field)
+            composed = compose_photo(task, rgb, field, name)
             stored.append(np.rint(np.clip(composed, 0, 1) * 255).astype(np.uint8))
         layers = [_layers(task, copy, name, size, recompression) for copy in stored]
         condition, fields = (torch.stack(parts) for parts in zip(*layers, strict=True))

@@ -1,0 +1,65 @@
+"""Edits of real photos by the bundled weights: what draws hold still stays, and the photo is not turned inside
+out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coembed.editing.draw import plan, sample_beside
+from coembed.editing.layers import low_layers, shapes_of
+from coembed.editing.loading import load_model
+from coembed.editing.options import SampleOptions
+from coembed.evaluation import change
+from coembed.imaging.io.photo import read_photo
+
+PHOTOS = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
+
+
+def slope(versions, own):
+    """Of the versions' mean field on the photo's own, levels apart."""
+    pattern = own - own.mean((2, 3), keepdims=True)
+    return float((versions.mean(0) * pattern[0]).sum() / (pattern**2).sum())
+
+
+@pytest.mark.parametrize(("task", "least"), [("resaturation", 0.4), ("relighting", 0.3)])
+def test_versions_keep_the_photos_own_contrasts_and_have_less_in_common(task, least):
+    model, found = load_model(None, task)
+    rows = {"beside": [], "whole": []}
+    for path in PHOTOS:
+        condition, field = low_layers(read_photo(path), found, *shapes_of(model, found))
+        with torch.no_grad():
+            samples, own = sample_beside(model, condition, field, 32, 0, 1.0)
+            whole = model.reconstruct(condition, field)[None]
+        for name, compared in (("beside", own), ("whole", whole)):
+            rows[name].append(change.scores(samples, compared, field))
+    slopes, common = {}, {}
+    for name, scores in rows.items():
+        sums = {key: sum(float(row[key]) for row in scores) for key in scores[0]}
+        slopes[name] = sums["version_along"] / sums["own_along"]
+        common[name] = sums["change_common"] / sums["change_all"]
+    assert slopes["beside"] > max(least, slopes["whole"] + 0.1)
+    assert common["beside"] < common["whole"]
+
+
+@pytest.mark.parametrize("task", ["resaturation", "relighting"])
+def test_strength_leads_away_from_the_photo_and_never_through_it(task):
+    model, found = load_model(None, task)
+    for path in PHOTOS:
+        photo = read_photo(path)
+        own = low_layers(photo, found, *shapes_of(model, found))[1].numpy()
+        steps = [plan(photo, model, found, SampleOptions(4, strength=s)).deltas for s in (0.5, 1.0, 1.5, 2.0)]
+        lengths = [np.square(deltas).sum((1, 2, 3)) for deltas in steps]
+        assert (np.diff(lengths, axis=0) > 0).all()
+        kept = [slope(own + deltas, own) for deltas in steps]
+        assert (min(kept) > 0 and all(a >= b - 1e-6 for a, b in zip(kept, kept[1:], strict=False))) or kept[
+            1
+        ] > 1
+
+
+def test_choice_does_not_depend_on_strength():
+    model, found = load_model(None, "resaturation")
+    photo = read_photo(PHOTOS[0])
+    plans = [plan(photo, model, found, SampleOptions(4, strength=s)) for s in (0.3, 2.0)]
+    assert plans[0].draws == plans[1].draws and plans[0].weights == plans[1].weights
