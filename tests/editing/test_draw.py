@@ -53,9 +53,8 @@ def test_strength_leads_away_from_the_photo_and_never_through_it(task):
         lengths = [np.square(deltas).sum((1, 2, 3)) for deltas in steps]
         assert (np.diff(lengths, axis=0) > 0).all()
         kept = [slope(own + deltas, own) for deltas in steps]
-        assert (min(kept) > 0 and all(a >= b - 1e-6 for a, b in zip(kept, kept[1:], strict=False))) or kept[
-            1
-        ] > 1
+        assert min(kept) > 0
+        assert kept[1] > 1 or (np.diff(kept) < 1e-6).all()  # it fades, unless draws add to it
 
 
 def test_choice_does_not_depend_on_strength():

@@ -51,7 +51,9 @@ class Slope:
             DataError: nothing was changed.
         """
         if not changed.sum() > 0:
-            raise DataError("no photo has a field that an intervention changes (are all of them grey?)")
+            raise DataError(
+                "no photo has a field that an intervention changes: a grey one has no saturation, one alone no motion"
+            )
         slope = float(followed.sum() / changed.sum())
         influence = (followed - slope * changed) / changed.mean()
         count = len(followed)
