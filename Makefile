@@ -32,7 +32,8 @@ format: $(STAMP)
 	$(PY) -m ruff format .
 
 # Minutes, and no data. More with PAIRS=DIR (as `coembed prepare` writes it; hours), PHOTOS=DIR (photos of about 640 x 480),
-# FLOW=DIR (pairs with true flow, as in FlyingChairs), CLIPS=DIR (videos). Run by hand: lpp.py, guidance.py and worlds.py.
+# FLOW=DIR (pairs with true flow, as in FlyingChairs), CLIPS=DIR (videos). Run by hand: leak.py, versions.py, lpp.py,
+# guidance.py and worlds.py.
 bench: $(STAMP)
 	$(PY) benchmarks/prepare.py
 	$(PY) benchmarks/edit.py

@@ -27,10 +27,15 @@ import coembed
 from coembed.cli.output.progress import Progress
 from coembed.data.similarity.annotations import read_annotations
 from coembed.data.similarity.features import coverage
+from coembed.editing.draw import sample_beside
+from coembed.editing.layers import low_layers, shapes_of
+from coembed.editing.loading import load_model
 from coembed.errors import CoEmbedError
+from coembed.evaluation import change
 from coembed.evaluation.moving import energy_inside, is_still, pan_share
 from coembed.evaluation.pictures import score_pictures
 from coembed.imaging.io.photo import read_photo
+from coembed.models.base import own_field
 from coembed.serialization import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,6 +68,10 @@ HEADS = {
     "level_share": "share that is one number per version",
     "greyed": "near-white that turns grey",
     "clipped": "pixels clipped",
+    "slope": "slope of draws' edits on the photo's own field",
+    "slope_whole": "the same, where the whole reconstruction is taken away",
+    "common": "share of draws' edits that is common to all",
+    "common_whole": "the same, where the whole reconstruction is taken away",
     "pan": "pan's share of the energy",
     "still": "still backgrounds",
     "inside": "energy inside people, animals, vehicles",
@@ -97,7 +106,8 @@ def main() -> None:
                     done[key] = makers[task](file, models.get(task))
                     write_json(path, done)
                 progress.advance(1)
-    write(options.name, done, len(files))
+    changes = {task: common_changes(task, files, models.get(task)) for task in TASKS[:2]}
+    write(options.name, done, changes, len(files))
     print(RESULTS / f"versions-{options.name}.md")
 
 
@@ -107,6 +117,31 @@ def pictures(edit: Callable[..., list[Any]], file: Path, model: str | None) -> d
     return {
         k: v for k, v in asdict(score_pictures(read_photo(file).pixels, versions)).items() if math.isfinite(v)
     }
+
+
+def common_changes(task: str, files: list[Path], model: str | None) -> dict[str, list[float]]:
+    """Slope and share in common of 32 plain draws' changes, over all photos: in what draws vary, and in
+    everything."""
+    sampler, found = load_model(model, task)
+    rows: dict[str, list[dict[str, torch.Tensor]]] = {"": [], "_whole": []}
+    for file in files:
+        condition, field = low_layers(read_photo(file), found, *shapes_of(sampler, found))
+        with torch.no_grad():
+            samples, own = sample_beside(sampler, condition, field, 32, 0, 1.0)
+            rows[""].append(change.scores(samples, own, field))
+            whole = own_field(sampler, condition, field)[None]
+            rows["_whole"].append(change.scores(samples, whole, field))
+    numbers = {}
+    for kind, scores in rows.items():
+        for name, above, below in (
+            ("slope", "version_along", "own_along"),
+            ("common", "change_common", "change_all"),
+        ):
+            over, under = (np.array([float(row[key]) for row in scores]) for key in (above, below))
+            ratio = over.sum() / under.sum()
+            error = ((over - ratio * under) / under.mean()).std(ddof=1) / math.sqrt(len(over))
+            numbers[name + kind] = [float(ratio), float(error), len(over)]
+    return numbers
 
 
 def motions(file: Path, boxes: np.ndarray | None, model: str | None) -> dict[str, float]:
@@ -134,12 +169,12 @@ def moving_boxes(file: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def write(name: str, done: dict[str, Any], photos: int) -> None:
+def write(name: str, done: dict[str, Any], changes: dict[str, dict[str, list[float]]], photos: int) -> None:
     """Means over photos as JSON and Markdown."""
     means: dict[str, dict[str, list[float]]] = {}
     for task in TASKS:
         rows = [scores for key, scores in done.items() if key.startswith(f"{task}/")]
-        means[task] = {}
+        means[task] = changes.get(task, {})
         for score in HEADS:
             values = np.array([row[score] for row in rows if score in row], np.float64)
             if len(values) > 1:
@@ -156,7 +191,8 @@ def write(name: str, done: dict[str, Any], photos: int) -> None:
     )
     for task in TASKS:
         rows = [f"| {task} | |", "|---|---:|"]
-        rows += [f"| {HEADS[k]} | {value:.3f} ± {error:.3f} |" for k, (value, error, _) in means[task].items()]
+        known = [(HEADS[key], *means[task][key][:2]) for key in HEADS if key in means[task]]
+        rows += [f"| {head} | {value:.3f} ± {error:.3f} |" for head, value, error in known]
         text.append("\n".join(rows) + "\n")
     (RESULTS / f"versions-{name}.md").write_text("\n".join(text), encoding="utf-8")
 

@@ -17,7 +17,7 @@ from coembed.editing.strength import at_strength
 from coembed.errors import ConfigError, ModelError
 from coembed.imaging.io.photo import Photo
 from coembed.imaging.upsampling.detail import detail_delta
-from coembed.models.base import CounterpartSampler, Reconstructor, Sampler, TemperatureSampler
+from coembed.models.base import CounterpartSampler, Sampler, TemperatureSampler, own_field
 from coembed.numerics.random import Streams
 from coembed.tasks.task import Task, keeps_level
 
@@ -111,8 +111,7 @@ def sample_beside(
     """
     if isinstance(model, CounterpartSampler):
         return model.sample_beside(condition, field, n, generator=Streams(seed, [0]), temperature=temperature)
-    own = model.reconstruct(condition, field) if isinstance(model, Reconstructor) else field
-    return sample_photo(model, condition, n, seed, temperature), own[None]
+    return sample_photo(model, condition, n, seed, temperature), own_field(model, condition, field)[None]
 
 
 def sample_photo(model: Sampler, condition: Tensor, n: int, seed: int, temperature: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coembed.models.base import CounterpartSampler, Reconstructor, Sampler
+from coembed.models.base import CounterpartSampler, Sampler, own_field
 from coembed.numerics.random import Streams
 
 
@@ -27,8 +27,7 @@ def sample_with_own(
     """
     if isinstance(sampler, CounterpartSampler):
         return sampler.sample_beside(condition, field, n, generator=streams)
-    own = sampler.reconstruct(condition, field) if isinstance(sampler, Reconstructor) else field
-    return sampler.sample(condition, n, generator=streams), own[None]
+    return sampler.sample(condition, n, generator=streams), own_field(sampler, condition, field)[None]
 
 
 def scores(sampled: Tensor, own: Tensor, truth: Tensor) -> dict[str, Tensor]:

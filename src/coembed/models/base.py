@@ -106,6 +106,12 @@ class Reconstructor(Protocol):
         ...
 
 
+def own_field(sampler: Sampler, condition: Tensor, field: Tensor) -> Tensor:
+    """True fields as a sampler has them, (batch, c, h, w): reconstructed, or as they are by one without
+    codes."""
+    return sampler.reconstruct(condition, field) if isinstance(sampler, Reconstructor) else field
+
+
 @runtime_checkable
 class CounterpartSampler(TemperatureSampler, Protocol):
     """A model that knows what its samples vary and what they hold still."""

@@ -22,7 +22,7 @@ from coembed.cli.reproduce.pictures import (
 from coembed.cli.reproduce.plots import picture_grid
 from coembed.data.pairs import evenly_spaced
 from coembed.editing.selection import distances_between, representatives
-from coembed.models.base import Reconstructor
+from coembed.models.base import own_field
 from coembed.models.cdvae.model import CDVAE
 from coembed.numerics.random import Streams
 
@@ -78,10 +78,9 @@ class Gallery:
         photo = self.photos.get(self.rows[i])
         if photo is None:
             return [self._field(i, field) for field in fields]
-        own, layer = self.truth[i : i + 1], self.corpus.val.index.field
-        model = one.model()
-        if isinstance(model, Reconstructor):
-            own = model.reconstruct(self.condition[i : i + 1], own).clamp(layer.low, layer.high)
+        layer = self.corpus.val.index.field
+        own = own_field(one.model(), self.condition[i : i + 1], self.truth[i : i + 1])
+        own = own.clamp(layer.low, layer.high)
         return edited(photo, self.corpus.task, fields, own[0].numpy(), SIDE)
 
     def draw(self, one: Found, n: int, photos: int | None = None) -> np.ndarray:

@@ -52,7 +52,8 @@ class Slope:
         """
         if not changed.sum() > 0:
             raise DataError(
-                "no photo has a field that an intervention changes: a grey one has no saturation, one alone no motion"
+                "no photo has a field that an intervention changes: a grey one has no saturation, a single "
+                "one no motion"
             )
         slope = float(followed.sum() / changed.sum())
         influence = (followed - slope * changed) / changed.mean()
