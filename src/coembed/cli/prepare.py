@@ -152,6 +152,7 @@ def _photos(config: PrepareCoco | PrepareFolder, side: str, split: str, found: F
 
 def _census(config: PrepareCoco | PrepareFolder) -> Census:
     """Count of the photos that were used and are too small to be clean."""
+    from coembed.cli.output.progress import Progress
     from coembed.data.names import is_whole
     from coembed.data.prepare.cleanliness import take_census
     from coembed.data.sources.folder import find_files
@@ -163,7 +164,8 @@ def _census(config: PrepareCoco | PrepareFolder) -> Census:
     found = find_files(config.src, PHOTO_SUFFIXES).items
     # A pair of the MS-COCO layout is named within its split.
     paths = [item.paths[0] for item in found if item.name in used or item.name.partition("/")[2] in used]
-    return take_census(paths, parse_size(config.size))
+    with Progress("sizes", len(paths), unit="photos") as progress:
+        return take_census((progress.advance(1) or path for path in paths), parse_size(config.size))
 
 
 def _ucf101(config: PrepareUcf101) -> list[StoreSummary]:
