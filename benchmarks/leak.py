@@ -134,7 +134,9 @@ class Bench:
     def probes(self, task: str) -> None:
         """R2 and gains of the probes trained on clean photos and on thumbnails."""
         wanted = [
-            f"probe/{task}/{trained}/{judged}" for trained in ("clean", "thumbnails") for judged in JUDGED
+            f"probe/{task}/{trained}/{judged}"
+            for trained in ("clean", "thumbnails")
+            for judged in (*JUDGED, *CROSSED)
         ]
         if all(key in self.numbers for key in wanted):
             return
@@ -142,11 +144,15 @@ class Bench:
         for name, (source, how) in JUDGED.items():
             photos = self.files[source][1]
             judged[name] = self.pairs(task, photos[:: max(1, len(photos) // 1200)], how, name)
+        for name, (there, here) in CROSSED.items():  # the condition is compressed, the field is as it was
+            judged[name] = TensorPairs(
+                judged[there].condition(slice(None)), judged[here].field(slice(None)), judged[here].names
+            )
         for trained in ("clean", "thumbnails"):
             probe = self.probe(task, trained)
             explained = {name: probe.explain(pairs) for name, pairs in judged.items()}
             for name, found in explained.items():
-                plain = explained.get(name.removesuffix(" and JPEG")) if name.endswith(" and JPEG") else None
+                plain = explained.get(name.split(" and JPEG")[0]) if " and JPEG" in name else None
                 self.known(
                     f"probe/{task}/{trained}/{name}",
                     lambda found=found, plain=plain: {
@@ -229,7 +235,7 @@ class Bench:
         """R2 of every set, and the gain."""
         rows = ["| R2 of a probe on | trained on clean photos | gain | trained on thumbnails | gain |"]
         rows.append("|---|---:|---:|---:|---:|")
-        for name in JUDGED:
+        for name in (*JUDGED, *CROSSED):
             cells = []
             for trained in ("clean", "thumbnails"):
                 found = self.numbers.get(f"probe/{task}/{trained}/{name}")
@@ -268,6 +274,13 @@ JUDGED = {
     "COCO photos, 64 px": ("coco", REDUCED),
     "COCO photos, 64 px and JPEG": ("coco", THUMBNAIL),
     "thumbnails": ("thumbnails", AS_STORED),
+}
+CROSSED = {
+    f"{kind} photos, 64 px and JPEG of the condition alone": (
+        f"{kind} photos, 64 px and JPEG",
+        f"{kind} photos, 64 px",
+    )
+    for kind in ("clean", "COCO")
 }
 TOLD = """\
 Shares of a field explained within photos by a tiny network, and slopes of draws on a field that was changed and
