@@ -60,7 +60,7 @@ def main() -> None:
     arguments.stem = arguments.out / f"quality-{name}"
     for folder in (arguments.out, arguments.cache):
         folder.mkdir(parents=True, exist_ok=True)
-    copies = set(near_duplicates(val, train))
+    copies = set(near_duplicates(val, train, vector=val.index.field.vector))
     pairs = val[[i for i in range(len(val)) if i not in copies]]
     evaluations = []
     for name, identity, build in _samplers(arguments.models, train, val, unclipped=arguments.unclipped):

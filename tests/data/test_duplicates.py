@@ -53,3 +53,28 @@ def test_many_pairs_are_compared_in_pieces(monkeypatch):
     known = TensorPairs(condition, field)
     assert near_duplicates(known[list(range(3, 30, 5))], known) == list(range(6))
     assert near_duplicates(TensorPairs(fields(30, 8), fields(30, 9)), known) == []
+
+
+def test_in_a_mirror_a_motion_to_the_right_is_one_to_the_left():
+    condition, field = fields(8, 0, 3), fields(8, 1, 2) - 0.5
+    turned = field.flip(3).clone()
+    turned[:, 0] *= -1
+    known, asked = TensorPairs(condition, field), TensorPairs(condition.flip(3), turned)
+    assert near_duplicates(asked, known, vector=True) == list(range(8))
+    assert near_duplicates(asked, known) == []
+    assert near_duplicates(known, known, vector=True) == list(range(8))
+
+
+def test_rounding_on_a_flat_field_is_flat_and_what_is_asked_together_does_not_matter():
+    condition, field = fields(6, 0), torch.full((6, 1, 24, 24), 0.3)
+    noise = 1e-7 * torch.randn(6, 1, 24, 24, generator=torch.Generator().manual_seed(1))
+    known = TensorPairs(condition, field)
+    assert near_duplicates(TensorPairs(condition, field + noise), known) == list(range(6))
+    faint = TensorPairs(condition, 1e-5 * fields(6, 2))
+    both = TensorPairs(condition, torch.cat([1e-5 * fields(6, 2)[:3], fields(6, 2)[3:]]))
+    assert near_duplicates(both, faint)[:3] == near_duplicates(faint, faint)[:3] == [0, 1, 2]
+
+
+def test_a_handful_of_cells_says_nothing():
+    pairs = TensorPairs(torch.rand(5, 1, 1, 1), torch.rand(5, 1, 1, 1))
+    assert near_duplicates(pairs, pairs) == []

@@ -57,6 +57,12 @@ def test_segments_follow_the_photo_at_the_size_of_the_field():
     assert torch.equal(segments(photo[1:], (16, 64))[0], labels[1])  # a photo's own affair
 
 
+def test_mere_noise_is_cut_into_a_grid():
+    noise = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert all(len(labels.unique()) >= 6 for labels in segments(noise, (32, 32)))
+    assert len(segments(torch.rand(1, 1, 96, 96), (96, 96)).unique()) >= 6
+
+
 class Knowing:
     """Fields that step where the condition does, or where that of another photo does."""
 

@@ -117,6 +117,7 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     clip = (layer.low, layer.high) if config.clip else None
     training = _training_pairs(config, store)
     pairs = _unseen_pairs(config, store)
+    photos = _leak_photos(config, pairs)  # before the work, that a wrong folder costs nothing
     evaluations, densities = [], []
     for name, sampler in _samplers(config):
         with Progress(name, min(config.limit, len(pairs)), unit="photos") as progress:
@@ -139,14 +140,23 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     comparisons = _comparisons(evaluations, config)
     found = evaluations, densities, comparisons
     _print(found, config)
-    slopes = _slopes(config, store, pairs)
-    _write(found, slopes, store, config)
+    _write(found, {}, store, config)
+    slopes = _slopes(config, store, photos)
+    if slopes:
+        _write(found, slopes, store, config)
     return evaluations
 
 
-def _slopes(config: EvaluateConfig, store: PairStore, pairs: Pairs) -> dict[str, Slope]:
+def _leak_photos(config: EvaluateConfig, pairs: Pairs) -> list[Path]:
+    """Photos that leaks are tested on, where their folder is given."""
+    from coembed.cli.leak import photos_of
+
+    return [] if config.photos is None else photos_of(list(pairs.names), config.photos, _SLOPE_PHOTOS)
+
+
+def _slopes(config: EvaluateConfig, store: PairStore, photos: list[Path]) -> dict[str, Slope]:
     """Slopes of every sampler on photos whose field was changed, printed; none without the photos."""
-    from coembed.cli.leak import measure_slope, photos_of
+    from coembed.cli.leak import measure_slope
     from coembed.tasks import get_task, task_names
 
     if config.photos is None:
@@ -156,7 +166,7 @@ def _slopes(config: EvaluateConfig, store: PairStore, pairs: Pairs) -> dict[str,
             )
         return {}
     task = get_task(store.index.task)
-    photos, found = photos_of(list(pairs.names), config.photos, _SLOPE_PHOTOS), {}
+    found = {}
     for name, sampler in _samplers(config):
         found[name] = measure_slope(
             sampler, name, task, photos, size=(store.index.size[0], store.index.size[1]), seed=config.seed
@@ -196,7 +206,7 @@ def _unseen_pairs(config: EvaluateConfig, store: PairStore) -> Pairs:
         return store
     if store.folder in (None, Path(config.pairs)) or not (Path(config.pairs) / "train" / INDEX).is_file():
         return store
-    copies = set(near_duplicates(store, open_pairs(config.pairs, "train")))
+    copies = set(near_duplicates(store, open_pairs(config.pairs, "train"), vector=store.index.field.vector))
     if not copies:
         return store
     print(f"{len(copies)} of {len(store)} pairs are nearly training pairs: left out", file=sys.stderr)

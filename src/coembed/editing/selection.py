@@ -126,7 +126,9 @@ def _spaced(distances: np.ndarray, medoids: tuple[int, ...], least: float) -> li
         if distances[medoid, chosen].min() < least:
             room = distances[likely][:, chosen].min(axis=1)
             room[np.isin(likely, chosen)] = -1
-            medoid = int(likely[room.argmax()])
+            farthest = int(likely[room.argmax()])
+            if room.max() > distances[medoid, chosen].min():
+                medoid = farthest
         chosen.append(medoid)
     return chosen
 

@@ -19,6 +19,7 @@ WAVES = 4
 """Cosines per side that count as smooth: fewer than so many half-waves."""
 
 SEGMENTS = 28
+_MIN_SEGMENTS, _GRID = 6, 5  # fewer tell nothing; sides of the grid that is then taken
 _COMPACTNESS = 0.1  # of SLIC, for values in [0, 1]
 
 
@@ -40,6 +41,9 @@ def segments(condition: Tensor, size: tuple[int, int]) -> Tensor:
         labels = slic(
             picture, SEGMENTS, _COMPACTNESS, start_label=0, channel_axis=-1, convert2lab=False, sigma=0
         )
+        if labels.max() < _MIN_SEGMENTS - 1:  # in mere noise it finds nothing: then a plain grid
+            down, across = (np.arange(side) * _GRID // side for side in labels.shape)
+            labels = _GRID * down[:, None] + across
         rows, columns = (
             np.minimum((np.arange(n) + 0.5) * m / n, m - 1).astype(int)
             for n, m in zip(size, labels.shape, strict=True)

@@ -8,9 +8,10 @@ was::
 
     M' = g M / (1 + (g^p - 1) M^p)^(1/p)        with p = SHOULDER for g > 1, p = KNEE for g < 1
 
-For g = 1 that is M, for small M it is g M, and it grows with M and with g: no two levels change places, none is
-clipped, and where all is well below white nothing is rolled off (0.6 becomes 0.594 with p = 6, from 0.4).
-Brightening also brightens noise, which is most of what near-black pixels hold: there it is scaled down.
+For g = 1 that is M, for small M it is g M, and it grows with M and with g: no two levels change places (but for
+the last bit of 16), none is clipped, and where all is well below white nothing is rolled off (0.6 becomes 0.596
+with p = 6, from 0.4). Brightening also brightens noise, which is most of what near-black pixels hold: there it
+is scaled down.
 """
 
 from __future__ import annotations

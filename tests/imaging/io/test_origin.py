@@ -13,7 +13,7 @@ def picture(mode="RGB", size=(61, 40)):
     return Image.fromarray(pixels).convert(mode)
 
 
-@pytest.mark.parametrize("quality", [30, 50, 75, 90, 95, 100])
+@pytest.mark.parametrize("quality", [3, 10, 30, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize(("subsampling", "sampling"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
 def test_jpegs_tell_sampling_and_quality(tmp_path, quality, subsampling, sampling):
     picture().save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)

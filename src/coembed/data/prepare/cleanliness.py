@@ -7,7 +7,6 @@ photo's brightness tells of its colour, and models learn to read it (docs/evalua
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +33,8 @@ class Census:
         small: those of them that are too small.
         side: median of the shorter sides of the small ones, pixels; 0 without any.
         sampling: the most common colour sampling of the small ones; empty without any.
-        least: shorter side from which on photos of that sampling are clean, pixels.
+        least: shorter side from which on all are clean, pixels: with it as ``--min-side`` none of these is
+            left.
     """
 
     photos: int
@@ -70,7 +70,7 @@ def take_census(paths: Iterable[str], size: tuple[int, int]) -> Census:
         len(small),
         round(statistics.median(min(origin.width, origin.height) for origin in small)),
         sampling,
-        math.ceil(_least(sampling or None, None) * max(size)),
+        1 + max(min(origin.width, origin.height) for origin in small),
     )
 
 

@@ -62,7 +62,11 @@ def _quality(image: JpegImageFile) -> int | None:
     table = image.quantization.get(0)
     if table is None or len(table) != 64:
         return None
-    # In either order of the table the mean of ratios is near enough, and the sum is exact.
-    scale = 100 * float(np.sum(table)) / float(_STANDARD.sum())
+    # A table is the standard one scaled, so that both may be sorted; ends are cut off at 1 and 255.
+    ratios = np.sort(np.asarray(table)) / np.sort(_STANDARD)
+    inside = (np.sort(table) > 1) & (np.sort(table) < 255)
+    if not inside.any():
+        return 100 if max(table) == 1 else 1
+    scale = 100 * float(np.median(ratios[inside]))
     quality = 50 * 100 / scale if scale > 100 else (200 - scale) / 2
     return int(np.clip(round(quality), 1, 100))

@@ -66,8 +66,9 @@ class CoEmbeddingSampler(CoEmbedding):
     ) -> tuple[Tensor, Tensor]:
         """Sample as ``sample`` does, and reconstruct a true field in what each sample varies (eq. 10).
 
-        A sample less its counterpart changes nothing that samples hold still: latents that have no noise are
-        the same in both. Where samples vary in everything, every counterpart is what ``reconstruct`` gives.
+        A sample less its counterpart changes nothing that the model's samples hold still: latents that its own
+        profile (``sampling``) gives no noise are the same in both, whatever temperature is asked for. Where
+        samples vary in everything, every counterpart is what ``reconstruct`` gives.
 
         Args:
             condition: (batch, c, h, w), natural units.
