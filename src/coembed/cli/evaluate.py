@@ -118,7 +118,7 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
     training = _training_pairs(config, store)
     pairs = _unseen_pairs(config, store)
     photos = _leak_photos(config, pairs)  # before the work, that a wrong folder costs nothing
-    evaluations, densities = [], []
+    evaluations, densities, tested = [], [], []
     for name, sampler in _samplers(config):
         with Progress(name, min(config.limit, len(pairs)), unit="photos") as progress:
             found = evaluate(
@@ -135,13 +135,15 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
                 progress=progress.advance,
             )
         evaluations.append(found)
+        if photos:
+            tested.append((name, sampler))
         if config.particles and has_density(sampler):
             densities.append(_likelihood(sampler, name, store, pairs, config))
     comparisons = _comparisons(evaluations, config)
     found = evaluations, densities, comparisons
     _print(found, config)
     _write(found, {}, store, config)
-    slopes = _slopes(config, store, photos)
+    slopes = _slopes(config, store, tested, photos)
     if slopes:
         _write(found, slopes, store, config)
     return evaluations
@@ -154,7 +156,9 @@ def _leak_photos(config: EvaluateConfig, pairs: Pairs) -> list[Path]:
     return [] if config.photos is None else photos_of(list(pairs.names), config.photos, _SLOPE_PHOTOS)
 
 
-def _slopes(config: EvaluateConfig, store: PairStore, photos: list[Path]) -> dict[str, Slope]:
+def _slopes(
+    config: EvaluateConfig, store: PairStore, samplers: list[tuple[str, Sampler]], photos: list[Path]
+) -> dict[str, Slope]:
     """Slopes of every sampler on photos whose field was changed, printed; none without the photos."""
     from coembed.cli.leak import measure_slope
     from coembed.tasks import get_task, task_names
@@ -167,7 +171,7 @@ def _slopes(config: EvaluateConfig, store: PairStore, photos: list[Path]) -> dic
         return {}
     task = get_task(store.index.task)
     found = {}
-    for name, sampler in _samplers(config):
+    for name, sampler in samplers:
         found[name] = measure_slope(
             sampler, name, task, photos, size=(store.index.size[0], store.index.size[1]), seed=config.seed
         )

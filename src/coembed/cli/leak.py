@@ -122,15 +122,11 @@ def photos_of(names: Sequence[str], folder: Path, limit: int) -> list[Path]:
     """
     from coembed.data.names import is_whole
     from coembed.data.pairs import evenly_spaced
-    from coembed.data.sources.folder import find_files
+    from coembed.data.sources.folder import files_of
     from coembed.imaging.io.photo import PHOTO_SUFFIXES
 
     wanted = {name for name in names if is_whole(name)}
-    found = []
-    for item in find_files(folder, PHOTO_SUFFIXES).items:
-        # A pair of the MS-COCO layout is named within its split.
-        if item.name in wanted or item.name.partition("/")[2] in wanted:
-            found.append(Path(item.paths[0]))
+    found = [Path(path) for path in files_of(wanted, folder, PHOTO_SUFFIXES)]
     if not found:
         example = next(iter(wanted), "none")
         raise DataError(f"{folder}: holds no photo of the pairs, expected {example!r} and others")

@@ -155,15 +155,13 @@ def _census(config: PrepareCoco | PrepareFolder) -> Census:
     from coembed.cli.output.progress import Progress
     from coembed.data.names import is_whole
     from coembed.data.prepare.cleanliness import take_census
-    from coembed.data.sources.folder import find_files
+    from coembed.data.sources.folder import files_of
     from coembed.data.store.index import INDEX, read_index
     from coembed.imaging.io.photo import PHOTO_SUFFIXES
 
     sides = [side for side in ("train", "val") if (config.dest / side / INDEX).is_file()]
     used = {name for side in sides for name in read_index(config.dest / side).names if is_whole(name)}
-    found = find_files(config.src, PHOTO_SUFFIXES).items
-    # A pair of the MS-COCO layout is named within its split.
-    paths = [item.paths[0] for item in found if item.name in used or item.name.partition("/")[2] in used]
+    paths = files_of(used, config.src, PHOTO_SUFFIXES)
     with Progress("sizes", len(paths), unit="photos") as progress:
         return take_census((progress.advance(1) or path for path in paths), parse_size(config.size))
 

@@ -22,6 +22,7 @@ from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.loading import Model, load_model
 from coembed.editing.selection import distances_between, representatives
 from coembed.errors import ConfigError, ModelError
+from coembed.evaluation.moving import pan_share
 from coembed.imaging.flow.estimate import resize_flow
 from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.upsampling.interpolate import Interpolator
@@ -152,7 +153,7 @@ def motion_distances(flows: np.ndarray) -> np.ndarray:
         (draws, draws), Euclidean, 0 on the diagonal.
     """
     pans = flows.mean(axis=(2, 3), keepdims=True)
-    panning = (pans**2).mean(axis=(1, 2, 3)) > _PAN_SHARE * (flows**2).mean(axis=(1, 2, 3))
+    panning = pan_share(torch.from_numpy(flows)).numpy() > _PAN_SHARE
     return distances_between(np.where(panning[:, None, None, None], 0, flows - pans))
 
 

@@ -90,11 +90,16 @@ _COMPARED = [
 def rich_table(evaluations: Sequence[Evaluation]) -> Table:
     """One row a sampler, for a terminal."""
     first = evaluations[0]
-    table = Table(title=f"{first.conditions} photos, {first.samples} samples each", caption=_NOTES)
-    head, *rows = _cells(evaluations)
-    for number, name in enumerate(head):
+    title = f"{first.conditions} photos, {first.samples} samples each"
+    return _rich(_cells(evaluations), title=title, caption=_NOTES)
+
+
+def _rich(rows: Sequence[Sequence[str]], *, title: str | None = None, caption: str | None = None) -> Table:
+    """Head and rows for a terminal: names to the left, unbroken, numbers to the right."""
+    table = Table(title=title, caption=caption)
+    for number, name in enumerate(rows[0]):
         table.add_column(name, justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
+    for row in rows[1:]:
         table.add_row(*row)
     return table
 
@@ -105,12 +110,7 @@ def more_table(evaluations: Sequence[Evaluation]) -> Table | None:
     if not rows:
         return None
     first = evaluations[0]
-    table = Table(caption=_more_notes(first) if first.sets or "variogram" in first.values else None)
-    for number, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
+    return _rich(rows, caption=_more_notes(first) if first.sets or "variogram" in first.values else None)
 
 
 def more_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
@@ -132,12 +132,7 @@ def content_table(evaluations: Sequence[Evaluation]) -> Table | None:
     rows = content_rows(evaluations)
     if not rows:
         return None
-    table = Table(caption=content_notes(evaluations))
-    for number, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
+    return _rich(rows, caption=content_notes(evaluations))
 
 
 def content_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:

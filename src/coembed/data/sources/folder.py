@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from coembed.data.sources.items import Found, Item
@@ -45,6 +46,17 @@ def find_files(root: Path | str, suffixes: frozenset[str]) -> Found:
                 found.append((os.fsencode(relative), Item(printable(relative), (path,))))
     items = [item for _, item in sorted(found, key=lambda pair: pair[0])]
     return Found(items, sorted(left_out, key=lambda s: s.name))
+
+
+def files_of(names: Collection[str], root: Path | str, suffixes: frozenset[str]) -> list[str]:
+    """Paths of the files that pairs of these names were made from, as ``find_files`` finds them.
+
+    Raises:
+        DataError: as for ``find_files``.
+    """
+    # A pair of the MS-COCO layout is named within its split.
+    items = find_files(root, suffixes).items
+    return [item.paths[0] for item in items if item.name in names or item.name.partition("/")[2] in names]
 
 
 def printable(name: str) -> str:
