@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 @dataclass(frozen=True)
 class TinyConfig:
-    condition_shape: tuple[int, int, int] = (1, 8, 8)
+    condition_shape: tuple[int, int, int] = (3, 8, 8)
     field_shape: tuple[int, int, int] = (1, 8, 8)
     kinds: int = 3
 
@@ -66,6 +66,12 @@ def tiny(monkeypatch) -> Tiny:
     """A tiny model of a kind that can be saved and loaded while the test runs."""
     monkeypatch.setitem(registry.MODEL_CLASSES, "tiny", (Tiny.__module__, "Tiny", "TinyConfig"))
     return Tiny(TinyConfig()).eval()
+
+
+@pytest.fixture
+def one_channel(tiny) -> Tiny:
+    """The tiny model for conditions of one channel."""
+    return Tiny(TinyConfig((1, 8, 8))).eval()
 
 
 class Page(HTMLParser):

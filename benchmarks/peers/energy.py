@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coembed.numerics.scoring_rules import differentiable_energy_score
 from peers.peer import Noise, Peer, Shape
 from peers.scales import Decoder, Encoder, level_shapes, widths
 
@@ -31,7 +30,11 @@ def multiscale_energy(samples: Tensor, field: Tensor) -> Tensor:
     for pool in _POOLS:
         y = F.avg_pool2d(field, pool).flatten(1)
         yk = F.avg_pool2d(samples.flatten(0, 1), pool).reshape(len(samples), *y.shape)
-        total = total + differentiable_energy_score(yk, y, _length)
+        total = total + _length(yk - y).mean(0)
+        count = len(yk)
+        for shift in range(1, count // 2 + 1):  # every pair of samples once, halves twice where m is even
+            weight = 0.5 if 2 * shift == count else 1.0
+            total = total - weight * _length(yk - yk.roll(shift, 0)).sum(0) / (count * (count - 1))
     return total / len(_POOLS)
 
 

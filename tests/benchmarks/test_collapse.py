@@ -1,20 +1,36 @@
+import math
+
 import pytest
 import torch
 from collapse import code_collapse
+from toy_models import with_linear_towers
 
 from coembed.errors import ConfigError
 from coembed.evaluation.synthetic.worlds import Regions
+from coembed.models.cdvae.config import CDVAEConfig, LadderConfig
 from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.presets import preset
+from coembed.numerics.pca import principal_components
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    """The default preset as it starts: principal components and a ridge regression, fitted in closed form."""
+    """Codes that are principal components, and a tie of their own Gaussian."""
     world = Regions(16)
     torch.manual_seed(0)
-    model = CDVAE(preset("default", world.condition_shape, world.field_shape))
-    model.initialise(*world.pairs(600, seed=1))
+    ladder = LadderConfig((12, 24), (8, 8), sigma=0.1)
+    config = CDVAEConfig(world.condition_shape, world.field_shape, ladder, ladder, condition_code="mean")
+    model = with_linear_towers(CDVAE(config))
+    condition, field = world.pairs(600, seed=1)
+    model.initialise(condition, field)
+    with torch.no_grad():
+        for side, data in (("condition", condition), ("field", field)):
+            tower = getattr(model, f"{side}_ladder").tower
+            flat = model._standardise(data, side).flatten(1)
+            tower.offset.copy_(flat.mean(0))
+            variance, axes = principal_components(flat - flat.mean(0), 36)
+            tower.basis.copy_(axes)
+            tower.log_scale.copy_(0.5 * variance.log())
+            tower.message_log_var.copy_(2 * math.log(0.1) - variance.log())
     return world, model.train()
 
 

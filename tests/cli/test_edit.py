@@ -76,10 +76,10 @@ def test_a_model_of_another_task_is_refused_before_anything_is_written(model, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_task_of_ones_own_edits_and_its_failures_are_reported(tiny, tmp_path, monkeypatch, capsys):
+def test_a_task_of_ones_own_edits_and_its_failures_are_reported(one_channel, tmp_path, monkeypatch, capsys):
     (tmp_path / "own_task.py").write_text(_OWN_TASK)
     monkeypatch.syspath_prepend(tmp_path)
-    folder = files.save_pretrained(tiny, tmp_path / "m", task="own_task:Blue")
+    folder = files.save_pretrained(one_channel, tmp_path / "m", task="own_task:Blue")
     good, bad = make(tmp_path / "good.png"), make(tmp_path / "bad.png", (31, 30))
     config = EditConfig(photos=(bad, good), n=1, model=str(folder), task="own_task:Blue", out=tmp_path / "out")
     result = run_batch(config)

@@ -96,7 +96,7 @@ def test_interrupts_and_mistakes_have_their_status(monkeypatch, error, status):
     assert cli.main(["doctor"]) == status
 
 
-@pytest.mark.parametrize("verb, channels", [("resaturate", 1), ("relight", 3), ("edit", 3)])
+@pytest.mark.parametrize("verb, channels", [("resaturate", 3), ("relight", 3), ("edit", 3)])
 def test_options_of_editing_verbs_reach_the_job_and_failures_the_status(tiny, tmp_path, verb, channels):
     task = "resaturation" if verb == "resaturate" else "relighting"
     shaped = type(tiny)(dataclasses.replace(tiny.config, condition_shape=(channels, 8, 8)))

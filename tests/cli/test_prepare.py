@@ -221,7 +221,7 @@ def test_a_task_that_fails_names_the_photo(tmp_path, photos, monkeypatch):
     src = photos(2)
     with pytest.raises(DataError, match=r"photo-000\.jpg: task 'bad_task_xyz:Bad' failed: ZeroDivisionError"):
         run_prepare(PrepareFolder(src, tmp_path / "a", task="bad_task_xyz:Bad", val_fraction=0, workers=1))
-    with pytest.raises(DataError, match=r"gave a condition of shape \(2, 41, 3\), expected \(37, 41, 1\)"):
+    with pytest.raises(DataError, match=r"gave a condition of shape \(2, 41, 3\), expected \(37, 41, 3\)"):
         run_prepare(PrepareFolder(src, tmp_path / "b", task="bad_task_xyz:Small", val_fraction=0, workers=1))
 
 

@@ -182,10 +182,11 @@ def test_a_task_of_ones_own_is_changed_by_the_difference_of_two_compositions():
 @pytest.mark.parametrize("task", [get_task("resaturation"), Warmth()], ids=["resaturation", "warmth"])
 def test_low_layers_of_a_pointwise_task_are_the_area_means_of_the_full_size_layers(task):
     photo = read_photo(photo_of(777, 130))  # several strips, and a ratio that is no integer
-    layers = low_layers(photo, task, (1, 32, 16), (1, 8, 24))
+    channels = task.condition.channels
+    layers = low_layers(photo, task, (channels, 32, 16), (1, 8, 24))
     for low, layer, size in zip(layers, task.split(photo.as_float()), ((32, 16), (8, 24)), strict=True):
-        assert low.shape == (1, 1, *size) and low.dtype == torch.float32
-        assert np.abs(low[0, 0].numpy() - area_average(layer, size)[..., 0]).max() < 1e-6
+        assert low.shape == (1, layer.shape[2], *size) and low.dtype == torch.float32
+        assert np.abs(low[0].numpy() - area_average(layer, size).transpose(2, 0, 1)).max() < 1e-6
 
 
 @pytest.mark.parametrize("size", [(300, 700), (100, 60)])
@@ -245,7 +246,7 @@ def test_distinct_results_show_every_kind_most_common_first(tiny):
 def test_a_sampler_without_reconstruction_changes_the_true_field_to_its_draw(tiny):
     photo, task = read_photo(photo_of()), get_task("resaturation")
     steps = plan(photo, Plain(tiny.config), task, SampleOptions(2))
-    own = low_layers(photo, task, (1, 8, 8), (1, 8, 8))[1].numpy()
+    own = low_layers(photo, task, (3, 8, 8), (1, 8, 8))[1].numpy()
     assert steps.deltas == pytest.approx(np.repeat(0.3 - own, 2, axis=0), abs=1e-6)
     with pytest.raises(ModelError, match=r"a Plain has no temperature, got 0\.5"):
         plan(photo, Plain(tiny.config), task, SampleOptions(2, temperature=0.5))
@@ -317,25 +318,25 @@ def test_where_light_falls_changes_and_exposure_does_not_unless_asked(tiny):
         assert found == pytest.approx(plans[2] - (1 - share) * level, abs=1e-5)
 
 
-def test_a_model_for_another_task_or_shape_is_refused(tiny, tmp_path):
+def test_a_model_for_another_task_or_shape_is_refused(tiny, one_channel, tmp_path):
     folder = files.save_pretrained(tiny, tmp_path / "m", task="resaturation")
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'relighting'"):
         edit.relight(photo_of(), model=folder)
     with pytest.raises(ModelError, match="a model for 'resaturation', expected one for 'warmth'"):
         edit.edit(photo_of(), model=hub.load_pretrained(folder), task=Warmth())
     with pytest.raises(ModelError, match="the model's albedo has 1 channels, expected 3"):
-        edit.relight(photo_of(), model=tiny)
+        edit.relight(photo_of(), model=one_channel)
     with pytest.raises(ConfigError, match="expected a task, too"):
         edit.edit(photo_of(), model=tiny)
     with pytest.raises(PhotoError, match=r"missing\.jpg"):
         edit.resaturate(tmp_path / "missing.jpg", model=tiny)
 
 
-def test_the_task_is_that_of_the_model_or_a_variety_of_the_one_asked_for(tiny, tmp_path):
-    folder = files.save_pretrained(tiny, tmp_path / "m", task="relighting-grey")
+def test_the_task_is_that_of_the_model_or_a_variety_of_the_one_asked_for(one_channel, tmp_path):
+    folder = files.save_pretrained(one_channel, tmp_path / "m", task="relighting-grey")
     assert loading.load_model(folder)[1].name == "relighting-grey"
     assert loading.load_model(folder, "relighting")[1].name == "relighting-grey"
-    own = files.save_pretrained(tiny, tmp_path / "own", task="warmth")
+    own = files.save_pretrained(one_channel, tmp_path / "own", task="warmth")
     with pytest.raises(ModelError, match=r"a model for 'warmth', which is none of .*module:Class"):
         edit.edit(photo_of(), model=own)
     assert len(edit.edit(photo_of(), n=1, model=own, task=Warmth())) == 1
@@ -350,7 +351,7 @@ def test_a_file_never_has_a_module_imported(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("part", ["split", "compose"])
-def test_a_task_that_fails_is_named_with_the_photo(tiny, part):
+def test_a_task_that_fails_is_named_with_the_photo(one_channel, part):
     class Broken(Warmth):
         name = "broken"
 
@@ -359,4 +360,4 @@ def test_a_task_that_fails_is_named_with_the_photo(tiny, part):
 
     setattr(Broken, part, fail)
     with pytest.raises(DataError, match="<array>: task 'broken' failed: ZeroDivisionError: oh"):
-        edit.edit(photo_of(), n=1, model=tiny, task=Broken())
+        edit.edit(photo_of(), n=1, model=one_channel, task=Broken())

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from toy_models import with_linear_towers
 
 from coembed.errors import ConfigError, DataError
 from coembed.evaluation.likelihood import has_density, likelihood, paired
@@ -20,9 +21,9 @@ CODES = 3
 def linear_cdvae(conditional="exact", sigma=0.7):
     """One code of three dimensions on each side, tied by a Gaussian; data scales far from 1."""
     torch.manual_seed(0)
-    ladder = LadderConfig(tower="linear", codes=(CODES,), hidden=(), sigma=0.5)
+    ladder = LadderConfig(codes=(CODES,), hidden=(8,), sigma=0.5)
     tie = GaussianTieConfig("gaussian", "top", fraction=0.6, sigma=sigma, conditional=conditional)
-    model = CDVAE(CDVAEConfig(SHAPE, SHAPE, ladder, ladder, tie)).eval()
+    model = with_linear_towers(CDVAE(CDVAEConfig(SHAPE, SHAPE, ladder, ladder, tie))).eval()
     with torch.no_grad():
         for part in (model.condition_ladder, model.field_ladder):
             part.tower.offset.normal_()
@@ -131,7 +132,7 @@ def test_a_model_with_log_prob_is_exact_and_agrees_with_its_gaussian():
 
 
 def test_photos_keep_their_draws_whatever_the_batch_and_the_model_its_mode():
-    model = CDVAE(preset("default", (1, 8, 8), (1, 8, 8)))
+    model = CDVAE(preset("paper-mdn4", (1, 8, 8), (1, 8, 8)))
     g = torch.Generator().manual_seed(0)
     pairs = torch.rand(12, 1, 8, 8, generator=g), torch.rand(12, 1, 8, 8, generator=g)
     model.initialise(*(torch.rand(200, 1, 8, 8, generator=g) for _ in range(2)))

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from coembed.models import files
 from coembed.models import pretrained as hub
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.cdvae.presets import preset
-from coembed.models.sampling_config import SamplingProfile
+from coembed.models.sampling_config import SamplingConfig
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_a_run_folder_stands_for_its_model(folder):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 3}, "version 3, expected 'coembed-model' version 2 or 1"),
+        ({"version": 4}, "version 4, expected 'coembed-model' version 3"),
         ({"format": "other"}, "format 'other'"),
         ({"kind": "gan"}, "kind is 'gan', expected one of cdvae"),
         ({"extra": 1}, "unknown key 'extra'"),
@@ -138,36 +137,21 @@ def test_saving_refuses_what_could_not_be_loaded(tiny, tmp_path):
         files.save_pretrained(tiny, blocker / "x", task="t")
 
 
-def test_a_folder_of_format_1_is_read_as_it_was(tmp_path):
-    """Then the ways to sample stood in config.json, with what it is made of."""
-    folder = tmp_path / "old"
-    folder.mkdir()
-    written = json.loads((Path(__file__).parent / "format_1.json").read_text())
-    bundled = json.loads((hub.BUNDLED / "resaturation" / "config.json").read_text())
-    written["config"]["regression"]["ridge"] = bundled["config"]["regression"]["ridge"]  # of these weights
-    (folder / "config.json").write_text(json.dumps(written))
-    (folder / "model.safetensors").symlink_to(hub.BUNDLED / "resaturation" / "model.safetensors")
-    condition = torch.rand(2, 1, 32, 32)
-    for profile in ("", ":calibrated"):
-        old, new = hub.from_pretrained(f"{folder}{profile}"), hub.from_pretrained(f"resaturation{profile}")
-        assert old.config == new.config
-        new.sampling = old.sampling
-        assert torch.equal(old.sample(condition, 3, generator=0), new.sample(condition, 3, generator=0))
-    assert old.sampling.default == SamplingProfile((1.05, 1.3)) and "format_1" not in str(old.config)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_folder_of_an_older_format_says_what_to_do(folder, version):
+    edit_config(folder, version=version)
+    with pytest.raises(ModelError, match=r"expected .* version 3: a model from before CoEmbed 0.3; train it"):
+        hub.from_pretrained(folder)
 
 
-def test_profiles_are_written_and_an_unknown_one_lists_those_there_are(tmp_path):
-    model = CDVAE(preset("default", (1, 8, 8), (1, 8, 8)))
-    model = model.with_sampling(n_active_dims=3).with_sampling("daring", temperatures=(1.5, 1.2))
+def test_temperatures_are_written_and_checked_when_they_are_read(tmp_path):
+    model = CDVAE(preset("paper-shallow", (1, 8, 8), (1, 8, 8))).with_sampling(SamplingConfig((0.8,)))
     folder = files.save_pretrained(model, tmp_path / "model", task="t")
     assert hub.from_pretrained(folder).sampling == model.sampling
-    assert hub.from_pretrained(f"{folder}:daring").sampling.default == SamplingProfile((1.5, 1.2), 0)
-    with pytest.raises(ModelError, match="has no profile 'shy', only default, daring"):
-        hub.from_pretrained(f"{folder}:shy")
     text = (folder / "sampling.json").read_text()
-    (folder / "sampling.json").write_text(text.replace("n_active_dims", "dims"))
-    with pytest.raises(ModelError, match=r"sampling\.json.*unknown key 'dims'"):
+    (folder / "sampling.json").write_text(text.replace("temperatures", "warmth"))
+    with pytest.raises(ModelError, match=r"sampling\.json.*unknown key 'warmth'"):
         hub.from_pretrained(folder)
-    (folder / "sampling.json").write_text(text.replace("1.5,", "1.5, 1.0,"))
-    with pytest.raises(ModelError, match="daring: got 3 temperatures, expected one per layer: 2"):
+    (folder / "sampling.json").write_text(text.replace("0.8", "0.8, 1.0"))
+    with pytest.raises(ModelError, match="temperatures: got 2, expected one per layer: 1"):
         hub.from_pretrained(folder)

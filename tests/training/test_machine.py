@@ -31,9 +31,7 @@ def test_the_gain_is_measured_once():
     assert 0 < first < math.inf and bfloat16_gain(CPU) == first
 
 
-@pytest.mark.parametrize(
-    ("preset", "batch", "rate"), [("default", 64, 1e-3), ("conv", 32, 2e-3), ("paper-gauss", 256, 1e-3)]
-)
+@pytest.mark.parametrize(("preset", "batch", "rate"), [("default", 64, 2e-3), ("paper-gauss", 256, 1e-3)])
 def test_batch_and_rate_are_what_suits_the_preset_unless_told(preset, batch, rate):
     config = TrainConfig("pairs", "run", preset=preset).resolve()
     assert (config.batch_size, config.learning_rate) == (batch, rate)

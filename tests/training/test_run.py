@@ -2,7 +2,6 @@
 
 import functools
 import json
-import shutil
 
 import pytest
 import torch
@@ -11,10 +10,10 @@ from coembed.cli import main as cli
 from coembed.cli.train import parse_train
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, TrainingError
-from coembed.models.cdvae.config import FlowTieConfig
-from coembed.models.cdvae.presets import PRESETS
+from coembed.models.cdvae.config import GaussianTieConfig
 from coembed.models.pretrained import from_pretrained
-from coembed.models.sampling_config import SamplingProfile
+from coembed.models.registry import PRESETS
+from coembed.models.sampling_config import SamplingConfig
 from coembed.tasks.task import Layer
 from coembed.training import checkpoint
 from coembed.training.checkpoint import latest
@@ -36,8 +35,7 @@ SHORT = (
 
 _PAPER = ("condition.hidden=[8,16,32]", "field.hidden=[8,16,32]")
 NARROW = {
-    "default": ("regression.rank=16", "regression.channels=8", "regression.features=16", "tie.hidden=32"),
-    "conv": ("field.hidden=[16,16,16,8]", "regression.rank=16", "regression.features=16", "tie.hidden=32"),
+    "default": ("channels=[8,16]", "hidden=32", "factors=4", "modes=2"),
     "paper-shallow": ("condition.hidden=[32]", "field.hidden=[32]"),
     "paper-gauss": _PAPER,
     "paper-mdn4": (*_PAPER, "tie.hidden=32"),
@@ -91,7 +89,8 @@ def test_every_preset_trains_logs_and_loads(whole, preset):
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 20
     assert last["skipped"] == 0
-    assert {"distortion_field", "rate_field", "tie"} <= set(last["validation"])
+    parts = {"field", "score"} if preset == "default" else {"distortion_field", "rate_field", "tie"}
+    assert parts <= set(last["validation"]) | set(last["train"])
     assert len(last["diagnostics"]["kl_field"]) >= 1
     model = from_pretrained(str(run / "model"))
     condition = torch.rand(3, 1, 8, 8)
@@ -126,7 +125,7 @@ def test_every_preset_resumes_bit_for_bit(pairs, whole, tmp_path, monkeypatch, p
 
 def test_resume_needs_no_option_again_and_refuses_another(pairs, tmp_path):
     out = tmp_path / "out"
-    options = [*SHORT, *narrow("default"), "tie.components=3"]
+    options = [*SHORT, *narrow("default"), "components=3"]
     run_train(parse_train(["--pairs", str(pairs), "--out", str(out), *options]))
     whole = weights(out)
     # Back to the folder of a run killed before its first checkpoint, with a line half written.
@@ -145,11 +144,13 @@ def test_options_of_the_model_are_checked(pairs):
     opened = PairStore.open(pairs / "train")
 
     def resolve(*options):
-        options = parse_train(["--pairs", str(pairs), "--out", "run", "--model", *options])
+        options = parse_train(
+            ["--pairs", str(pairs), "--out", "run", "--preset", "paper-mdn4", "--model", *options]
+        )
         return resolve_model(options, opened)[0]
 
-    config = resolve("tie.components=3", "field.codes=[8, 4]", "regression=null", "tie.features=false")
-    assert (config.tie.components, config.field.codes, config.regression) == (3, (8, 4), None)
+    config = resolve("tie.components=3", "field.codes=[8, 4]", "field.hidden=[8, 8]")
+    assert (config.tie.components, config.field.codes) == (3, (8, 4))
     with pytest.raises(ConfigError, match=r"unknown option 'tie.depth', expected one of: family, "):
         resolve("tie.depth=3")
     with pytest.raises(ConfigError, match="model: tie: components: got 'many'"):
@@ -189,29 +190,11 @@ def test_a_motion_whose_index_says_vector_is_trained_on_with_flips(tmp_path):
     run_train(parse_train(["--pairs", str(tmp_path / "flow"), "--out", str(tmp_path / "run"), "--dry-run"]))
 
 
-def test_old_spellings_of_options_and_another_family_of_tie_are_understood(pairs):
+def test_another_family_of_tie_and_temperatures_are_understood(pairs):
     store = open_pairs(pairs, "train")
-    options = ("kinds=3", "field.sees=true", "tie.kind=flow", "tie.layers=top", "leading=2")
-    found, _ = resolve_model(TrainConfig(str(pairs), "unused", preset="conv", model=options), store)
-    assert (found.n_proposals, found.field.conditional) == (3, True)
-    assert isinstance(found.tie, FlowTieConfig) and found.tie.features and found.tie.layers == "top"
-    assert sampling_of(options).default == SamplingProfile((), 2)
-    assert sampling_of(("sampling.n_active_dims=2",)) == sampling_of(options)
+    options = ("tie.family=gaussian", "tie.layers=top", "sampling.temperatures=[0.9, 1, 1]")
+    found, _ = resolve_model(TrainConfig(str(pairs), "unused", preset="paper-mdn4", model=options), store)
+    assert isinstance(found.tie, GaussianTieConfig) and found.tie.layers == "top"
+    assert sampling_of(options) == SamplingConfig((0.9, 1, 1))
     with pytest.raises(ConfigError, match=r"got .box., expected one of none, gaussian"):
-        resolve_model(TrainConfig(str(pairs), "unused", preset="conv", model=("tie.family=box",)), store)
-
-
-def test_a_run_that_was_begun_before_configs_changed_goes_on(pairs, tmp_path):
-    run = tmp_path / "run"
-    options = ["train", "--pairs", str(pairs), "--preset", "conv", *SHORT, "--model", *NARROW["conv"]]
-    assert cli.main([*options, "--out", str(run)]) == 0
-    before = (run / "model" / "model.safetensors").read_bytes()
-    shutil.rmtree(run / "model")
-    record = json.loads((run / "run.json").read_text())
-    model = record["model"]
-    model |= {"kinds": model.pop("n_proposals"), "condition_weight": 1.0, "leading": 0, "calibrated": []}
-    model["tie"] |= {"kind": model["tie"].pop("family"), "fraction": 0.8, "couplings": 4}
-    model["field"]["sees"] = model["field"].pop("conditional")
-    (run / "run.json").write_text(json.dumps(record))
-    assert cli.main(["train", "--out", str(run), "--resume"]) == 0
-    assert (run / "model" / "model.safetensors").read_bytes() == before
+        resolve_model(TrainConfig(str(pairs), "x", preset="paper-mdn4", model=("tie.family=box",)), store)

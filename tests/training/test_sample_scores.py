@@ -6,8 +6,9 @@ import toy
 from torch import nn
 
 from coembed.errors import ConfigError
+from coembed.models.base import ScoredDraws
 from coembed.numerics import scoring_rules
-from coembed.numerics.scoring_rules import average_cells, pooled_energy_score
+from coembed.numerics.scoring_rules import average_cells, mixture_energy_score
 from coembed.training import checkpoint
 from coembed.training.checkpoint import read_tensors
 from coembed.training.config import ScoreConfig
@@ -17,11 +18,12 @@ from coembed.training.step import make_optimizer, train_step
 class ScoredToy(toy.Toy):
     """The toy with draws that can be scored."""
 
-    def scored_draws(self, condition, field, n, *, generator):
+    def loss_and_draws(self, condition, field, n, *, generator):
+        parts = self.loss(condition, field, generator=generator)
         z = torch.randn(n, len(condition), self.config.code, generator=generator)
         c = (condition.flatten(1) @ self.turn).expand(n, -1, -1)
-        draws = (self.decoder(torch.cat([c, z], -1)) + self.mean).reshape(n, *field.shape)
-        return draws.float(), field
+        draws = (self.decoder(torch.cat([c, z], -1)) + self.mean).reshape(1, n, *field.shape)
+        return parts, ([], []), ScoredDraws(draws.float(), field, torch.ones(len(field), 1))
 
 
 def scored_toy():
@@ -38,13 +40,13 @@ def test_it_is_the_fair_multiscale_energy_score_that_is_reported(count):
         pooled = average_cells(truth, pool).flatten(1)
         unit = (pooled - pooled.mean(0)).square().sum(1).mean().sqrt()
         wanted += score / pool / unit / 3
-    found = pooled_energy_score(draws, truth, (1, 2, 4, 8))  # 8 is larger than the field
+    found = mixture_energy_score(draws[None], truth, torch.ones(7, 1), (1, 2, 4, 8))  # 8 is too large
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_draws_that_fall_together_have_finite_gradients():
-    draws = torch.zeros(4, 2, 1, 4, 4, requires_grad=True)
-    pooled_energy_score(draws, torch.zeros(2, 1, 4, 4), (1, 2)).sum().backward()
+    draws = torch.zeros(2, 4, 2, 1, 4, 4, requires_grad=True)
+    mixture_energy_score(draws, torch.zeros(2, 1, 4, 4), torch.full((2, 2), 0.5), (1, 2)).sum().backward()
     assert draws.grad is not None and bool(draws.grad.isfinite().all())
 
 
@@ -58,22 +60,41 @@ class Spread(toy.Toy):
     def loss(self, condition, field, *, generator, warmup=1.0):
         return {"total": 0 * self.width.sum() * torch.ones(len(field))}
 
-    def scored_draws(self, condition, field, n, *, generator):
-        return self.width * torch.randn(n, *field.shape, generator=generator), field
+    def loss_and_draws(self, condition, field, n, *, generator):
+        draws = self.width * torch.randn(1, n, *field.shape, generator=generator)
+        parts = self.loss(condition, field, generator=generator)
+        return parts, ([], []), ScoredDraws(draws, field, torch.ones(len(field), 1))
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.3, 0.7)])
+def test_components_count_by_their_weights(weights):
+    """As many draws of a mixture by its weights, all scored alike, come to the same; and weights learn."""
+    g = torch.Generator().manual_seed(0)
+    parts = torch.stack([torch.randn(3000, 1, 1, 2, 2, generator=g) - 1, 2 * torch.randn(3000, 1, 1, 2, 2) + 2])
+    truth, p = torch.zeros(1, 1, 2, 2), torch.tensor([weights], requires_grad=True)
+    found = mixture_energy_score(parts, truth, p) * 1e-3  # one truth has no spread: the unit is its floor
+    counts = [round(3000 * weight) for weight in weights]
+    drawn = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    assert found.item() == pytest.approx(scoring_rules.energy_score(drawn, truth).item(), rel=0.02)
+    found.backward()
+    # Moving weight changes the score by what the formula says.
+    moved = torch.tensor([[weights[0] - 0.01, weights[1] + 0.01]])
+    change = mixture_energy_score(parts, truth, moved) * 1e-3 - found
+    assert p.grad is not None
+    assert change.item() == pytest.approx(0.01 * (p.grad[0, 1] - p.grad[0, 0]).item(), rel=0.1)
 
 
 def test_a_score_alone_finds_the_spread_of_the_truth():
     model, g = Spread(), torch.Generator().manual_seed(0)
     config = toy.options("unused", weight_decay=0.0)
-    optimizer, options = make_optimizer(model, config), ScoreConfig(1.0, likelihood=0.0, share=0.5)
+    optimizer, options = make_optimizer(model, config), ScoreConfig(1.0, likelihood=0.0)
     for _ in range(150):
         field = 0.7 * torch.randn(64, 1, 4, 4, generator=g)
         result = train_step(
             model, optimizer, field, field, config, generator=g, warmup=1.0, learning_rate=2e-2, scores=options
         )
     assert model.width.item() == pytest.approx(0.7, abs=0.05)
-    # The logged part is the mean over the pairs that were scored, whatever share of the batch they are.
-    assert result.parts["score"] == pytest.approx(result.parts["total"] / 32, rel=1e-4)
+    assert result.parts["score"] == pytest.approx(result.parts["total"] / 16, rel=1e-4)
     assert 0.5 < result.parts["score"] < 0.9
 
 
@@ -106,7 +127,7 @@ def test_scores_begin_when_they_are_due_and_a_stopped_run_repeats(tmp_path, monk
 
 
 def test_a_model_without_draws_is_a_mistake_of_its_maker(tmp_path):
-    with pytest.raises(TypeError, match="Toy: has no scored_draws"):
+    with pytest.raises(TypeError, match="Toy: has no loss_and_draws"):
         toy.train(toy.options(tmp_path / "run", scores=ScoreConfig(1.0)))
 
 
@@ -116,7 +137,6 @@ def test_a_model_without_draws_is_a_mistake_of_its_maker(tmp_path):
         ({"fraction": 1.5}, r"scores.fraction: got 1.5, expected 0 to 1"),
         ({"weight": -1.0}, r"scores.weight: got -1.0, expected 0 or more"),
         ({"samples": 1}, r"scores.samples: got 1, expected at least 2"),
-        ({"share": 0.0}, r"scores.share: got 0.0, expected more than 0"),
         ({"pools": ()}, r"scores.pools: got \(\), expected sides"),
     ],
 )

@@ -45,8 +45,7 @@ class BatchConfig(EditOptions):
     photos: tyro.conf.Positional[tuple[Path, ...]]
     """JPEG, PNG, WebP or TIFF files."""
     model: str = ""
-    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
-    as sharp as held-out ones, where the model's own draws are smooth."""
+    """A bundled model, a model or run folder, or a hub id owner/name."""
     out: Path | None = None
     """Folder of the results; out/NAME OF THE PHOTO by default."""
     format: Literal["keep", "jpg", "png"] = "keep"
@@ -77,8 +76,7 @@ class ResaturateConfig(BatchConfig):
     """Make n natural, different versions of each photo, at the photo's own size: other saturations."""
 
     model: str = "resaturation"
-    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
-    as sharp as held-out ones, where the model's own draws are smooth."""
+    """A bundled model, a model or run folder, or a hub id owner/name."""
 
     made: ClassVar[str] = "resaturated"
     of_task: ClassVar[str | None] = "resaturation"
@@ -89,8 +87,7 @@ class RelightConfig(BatchConfig):
     """Make n natural, different versions of each photo, at the photo's own size: in other light."""
 
     model: str = "relighting"
-    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
-    as sharp as held-out ones, where the model's own draws are smooth."""
+    """A bundled model, a model or run folder, or a hub id owner/name."""
 
     made: ClassVar[str] = "relit"
     of_task: ClassVar[str | None] = "relighting"

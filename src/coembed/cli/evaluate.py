@@ -37,8 +37,7 @@ class EvaluateConfig:
     """
 
     run: tyro.conf.Positional[str]
-    """A run's folder, a model's folder, or the name of a model (for example resaturation, or
-    resaturation:calibrated for its calibrated draws)."""
+    """A run's folder, a model's folder, or the name of a model (for example resaturation)."""
     pairs: str
     """Folder of pairs, as `coembed prepare` writes it."""
     split: Literal["train", "val"] = "val"

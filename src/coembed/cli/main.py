@@ -24,7 +24,6 @@ Many distinct, plausible fields for one photo, learned from scattered pairs.
                               pairs to learn from, out of photos, files of your own or clips
   embed                       which pairs are similar: a map of thumbnails, before training
   train                       a model from pairs
-  calibrate MODEL             how widely a model's samples spread, fitted on held-out pairs
   evaluate MODEL              a model's samples against held-out truth, beside simple baselines
   leak FOLDER                 does a condition tell the field by how photos are stored? models and pairs
   reproduce                   the paper's tables and figures on your own pairs, in one page
@@ -47,7 +46,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("prepare_options:PrepareConfig", "prepare:run"),
     "embed": ("embed:EmbedConfig", "embed:run"),
     "train": ("train:parse_train", "train:run"),
-    "calibrate": ("calibrate:CalibrateConfig", "calibrate:run"),
     "evaluate": ("evaluate:EvaluateConfig", "evaluate:run"),
     "leak": ("leak:LeakConfig", "leak:run"),
     "reproduce": ("reproduce.options:ReproduceConfig", "reproduce.run:run"),

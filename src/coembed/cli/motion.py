@@ -64,8 +64,7 @@ class MotionConfig:
     flo: tyro.conf.FlagCreatePairsOff[bool] = True
     """Leave out the .flo files, which take 8 bytes a pixel of the frame, each."""
     model: str = "motion"
-    """A bundled model, a model or run folder, or a hub id owner/name; NAME:calibrated draws fields as wide and
-    as sharp as held-out ones, where the model's own draws are smooth."""
+    """A bundled model, a model or run folder, or a hub id owner/name."""
     out: Path | None = None
     """Folder of the results; out/NAME OF THE FRAME-motion by default."""
 

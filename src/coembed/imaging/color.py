@@ -121,6 +121,23 @@ def rgb_to_hsv(rgb: np.ndarray) -> np.ndarray:
     return np.stack([hue, _ratio(spread, top), top], axis=-1).astype(np.float32, copy=False)
 
 
+def hue_direction(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """HSV hue as a direction, (cos h, sin h), without an inverse tangent's turn at red; (0, 0) for greys.
+
+    Args:
+        rgb: (..., 3), [0, 1].
+
+    Returns:
+        Cosine and sine, (...) float32 each, in [-1, 1].
+    """
+    hue, saturation, _ = _channels(rgb_to_hsv(rgb))
+    turn = np.float32(2 * np.pi) * hue
+    coloured = saturation > 0
+    return np.where(coloured, np.cos(turn), 0).astype(np.float32), np.where(coloured, np.sin(turn), 0).astype(
+        np.float32
+    )
+
+
 def hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:
     """Hue, saturation and value as RGB, the inverse of ``rgb_to_hsv``.
 

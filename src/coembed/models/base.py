@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -87,13 +88,13 @@ class Saved(Protocol):
 
 
 @runtime_checkable
-class Profiled(TemperatureSampler, Protocol):
-    """A model with named ways to sample it, kept beside its weights."""
+class Adjustable(TemperatureSampler, Protocol):
+    """A model whose way to be sampled is kept beside its weights."""
 
     sampling: SamplingConfig
 
-    def with_sampling(self, profile: str = "default", **changes: Any) -> Self:
-        """The same model, weights shared and unchanged, with changes to a ``SamplingProfile``."""
+    def with_sampling(self, sampling: SamplingConfig) -> Self:
+        """The same model, weights shared and unchanged, sampled in another way."""
         ...
 
 
@@ -219,13 +220,28 @@ class Guided(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ScoredDraws:
+    """Differentiable samples for a proper score to teach a model by.
+
+    Attributes:
+        samples: (K, n, batch, c, h, w), n of each of K components, a channel being about 1.
+        truth: (batch, c, h, w), the same units.
+        weights: (batch, K), of the components; they sum to 1.
+    """
+
+    samples: Tensor
+    truth: Tensor
+    weights: Tensor
+
+
 @runtime_checkable
 class Scored(Protocol):
     """A ``Trainable`` whose samples are differentiable, so that a proper score can teach it."""
 
-    def scored_draws(
+    def loss_and_draws(
         self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """``(samples, truth)``, (n, batch, c, h, w) and (batch, c, h, w), in the same units, a channel's being
-        about 1; drawn as ``sample`` draws, but differentiable."""
+    ) -> tuple[dict[str, Tensor], Latents, ScoredDraws]:
+        """As ``Guided.loss_and_latents``, with n samples of every component, drawn as ``sample`` draws but
+        differentiable."""
         ...

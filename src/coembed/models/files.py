@@ -17,12 +17,12 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from coembed.errors import ConfigError, ModelError
-from coembed.models.base import Profiled, Saved
+from coembed.models.base import Adjustable, Saved
 from coembed.serialization import from_dict, read_json, to_dict, write_bytes, write_json
 
 FORMAT = "coembed-model"
-VERSION = 2
-"""1 kept the ways to sample in ``config.json``; it is still read."""
+VERSION = 3
+"""1 and 2 held models of kinds that are gone."""
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 SAMPLING_FILE = "sampling.json"
 
@@ -73,7 +73,7 @@ def save_pretrained(
         write_bytes(folder / WEIGHTS_FILE, tensor_bytes(tensors))
         if card is not None:
             write_bytes(folder / CARD_FILE, card.encode())
-        if isinstance(model, Profiled):
+        if isinstance(model, Adjustable):
             write_json(folder / SAMPLING_FILE, to_dict(model.sampling))
         write_json(folder / CONFIG_FILE, to_dict(header))
     except OSError as error:
@@ -90,11 +90,12 @@ def read_header(folder: str | Path) -> ModelHeader:
     path = Path(folder) / CONFIG_FILE
     try:
         data = read_json(path)
-        if isinstance(data, dict) and (data.get("format") != FORMAT or data.get("version") not in (1, VERSION)):
-            raise ModelError(
-                f"{path}: format {data.get('format')!r} version {data.get('version')!r}, "
-                f"expected {FORMAT!r} version {VERSION} or 1"
-            )
+        if isinstance(data, dict) and (data.get("format") != FORMAT or data.get("version") != VERSION):
+            found = f"{path}: format {data.get('format')!r} version {data.get('version')!r}"
+            advice = ""
+            if data.get("format") == FORMAT and data.get("version") in (1, 2):
+                advice = ": a model from before CoEmbed 0.3; train it again, or use it with that version"
+            raise ModelError(f"{found}, expected {FORMAT!r} version {VERSION}{advice}")
         header = from_dict(ModelHeader, data, str(path))
     except ConfigError as error:
         raise ModelError(str(error)) from None

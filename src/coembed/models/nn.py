@@ -36,6 +36,11 @@ class ResidualBlock(nn.Module):
         return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
 
 
+def unet_fits(condition: tuple[int, int, int], shape: tuple[int, int, int]) -> bool:
+    """True if ``UNet``, which halves its maps three times, can go from this condition to this field."""
+    return condition[1:] == shape[1:] and not any(side % _COARSEST for side in shape[1:])
+
+
 class UNet(nn.Module):
     """Three scales from half the field's size down; its output starts at zero."""
 

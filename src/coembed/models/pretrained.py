@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +11,17 @@ import torch
 from torch import nn
 
 from coembed.errors import ConfigError, ModelError
-from coembed.models.base import Profiled, Sampler
-from coembed.models.cdvae.format_1 import from_format_1
+from coembed.models.base import Adjustable, Sampler
 from coembed.models.files import (
     CARD_FILE,
     CONFIG_FILE,
     SAMPLING_FILE,
     WEIGHTS_FILE,
-    ModelHeader,
     read_header,
     read_weights,
 )
 from coembed.models.registry import MODEL_CLASSES, classes
-from coembed.models.sampling_config import CALIBRATED, DEFAULT, SamplingConfig
+from coembed.models.sampling_config import SamplingConfig
 from coembed.serialization import from_dict, read_json
 
 BUNDLED = Path(__file__).parent / "weights"
@@ -49,69 +46,32 @@ def from_pretrained(name_or_folder: str | Path) -> Sampler:
     """Load a model: a bundled name (``"resaturation"``), a folder, or a hub id (``"owner/name"``).
 
     A run folder of ``coembed train`` works too: its ``model/`` is taken. A bundled name goes before a
-    folder of the same name; write ``./resaturation`` for the folder. With ``:PROFILE`` after the name
-    (``"resaturation:calibrated"``) the model is sampled in the way of that profile, not in its own.
+    folder of the same name; write ``./resaturation`` for the folder.
 
     Raises:
-        ModelError: nothing of that name, files that are damaged, incomplete or of another version, or a profile
-            that the model does not have.
+        ModelError: nothing of that name, or files that are damaged, incomplete or of another version.
     """
     return load_pretrained(name_or_folder).model
 
 
 def load_pretrained(name_or_folder: str | Path) -> Pretrained:
     """Like ``from_pretrained``, and says the task and the folder, too."""
-    name, profile = _split_profile(name_or_folder)
-    folder = find_model(name)
+    folder = find_model(name_or_folder)
     header = read_header(folder)
     if header.kind not in MODEL_CLASSES:
         raise ModelError(
             f"{folder / CONFIG_FILE}: kind is {header.kind!r}, expected one of {', '.join(MODEL_CLASSES)}"
         )
-    values, sampling = _read_sampling(folder, header)
-    model: Any = _build(header.kind, values, folder / CONFIG_FILE)
+    model: Any = _build(header.kind, header.config, folder / CONFIG_FILE)
     read_weights(model, folder / WEIGHTS_FILE)
-    if isinstance(model, Profiled):
+    model.eval()
+    path = folder / SAMPLING_FILE
+    if isinstance(model, Adjustable) and path.is_file():
         try:
-            model.sampling = sampling
+            model.sampling = from_dict(SamplingConfig, read_json(path), str(path))
         except ConfigError as error:
             raise ModelError(f"{folder}: {error}") from None
-    return Pretrained(_in_profile(model, profile, str(name_or_folder)).eval(), header.task, folder)
-
-
-def _read_sampling(folder: Path, header: ModelHeader) -> tuple[dict[str, Any], SamplingConfig]:
-    """The model's config without ways to sample, and these.
-
-    Raises:
-        ModelError: an unreadable or damaged file; the message names it.
-    """
-    try:
-        if header.version == 1:
-            return from_format_1(header.config)
-        path = folder / SAMPLING_FILE
-        sampling = from_dict(SamplingConfig, read_json(path), str(path)) if path.is_file() else SamplingConfig()
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
-    return header.config, sampling
-
-
-def _split_profile(name: str | Path) -> tuple[str | Path, str]:
-    """NAME:PROFILE as the two; a folder whose own name has a colon stays whole."""
-    whole, colon, profile = str(name).rpartition(":")
-    if not colon or not whole or "/" in profile or "\\" in profile or Path(name).exists():
-        return name, DEFAULT
-    return whole, profile
-
-
-def _in_profile(model: Any, profile: str, name: str) -> Any:
-    """The model sampled in the way of that profile; ``name`` is what it is called."""
-    if profile == DEFAULT:
-        return model
-    profiles = model.sampling.profiles if isinstance(model, Profiled) else SamplingConfig().profiles
-    if profile not in profiles:
-        fit = "; `coembed calibrate --beside` fits calibrated temperatures" if profile == CALIBRATED else ""
-        raise ModelError(f"{name}: has no profile {profile!r}, only {', '.join(profiles)}{fit}")
-    return model.with_sampling(**dataclasses.asdict(profiles[profile]))
+    return Pretrained(model, header.task, folder)
 
 
 def find_model(name_or_folder: str | Path) -> Path:

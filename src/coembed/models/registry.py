@@ -11,12 +11,18 @@ from torch import Tensor, nn
 from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, ModelError
 from coembed.models.base import ClosedForm, Sampler, Shape
-from coembed.models.cdvae.config import RegressionConfig
-from coembed.models.cdvae.presets import PRESETS, unet_fits
+from coembed.models.baselines.regression import RegressionConfig
+from coembed.models.cdvae.presets import PAPER_PRESETS
+from coembed.models.nn import unet_fits
+from coembed.models.shaped.presets import shaped
+
+# Models with latents that ``--preset`` may name: the photo-shaped one, and the paper's.
+PRESETS: dict[str, Callable[[Shape, Shape], Any]] = {"default": shaped, **PAPER_PRESETS}
 
 # Kind, as a model's folder names it: home of the class, the class and its config. Imported when first met.
 MODEL_CLASSES: dict[str, tuple[str, str, str]] = {
     "cdvae": ("coembed.models.cdvae.model", "CDVAE", "CDVAEConfig"),
+    "shaped": ("coembed.models.shaped.model", "PhotoShaped", "ShapedConfig"),
     "cvae": ("coembed.models.baselines.cvae", "CVAE", "CVAEConfig"),
     "regression": ("coembed.models.baselines.mean_regression", "MeanRegression", "MeanConfig"),
     "nearest": ("coembed.models.baselines.nearest", "NearestNeighbours", "NearestConfig"),

@@ -11,7 +11,7 @@ much as what a person sees. The energy score weighs what is seen, at every scale
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -79,49 +79,47 @@ def multiscale_energy_score(
     return {scale: torch.stack(values).float() for scale, values in scores.items()}
 
 
-def pooled_energy_score(samples: Tensor, truth: Tensor, sides: Sequence[int]) -> Tensor:
-    r"""Mean over scales of the fair energy score of fields averaged over so many pixels, differentiable.
+def mixture_energy_score(
+    samples: Tensor, truth: Tensor, weights: Tensor, sides: Sequence[int] = (1,)
+) -> Tensor:
+    r"""Fair energy score of a mixture from a few samples of every component, differentiable in its weights too.
 
-    .. math:: \frac1m \sum_k |y_k - y| - \frac{1}{2 m (m - 1)} \sum_{k \ne l} |y_k - y_l|
+    .. math:: \sum_k p_k |y_k - y| - \frac12 \sum_{k,l} p_k p_l |y_k - y_l|
 
-    Every scale is divided by the root mean square distance of the batch's truths from their mean, so that all
-    weigh alike and a forecast of the marginal distribution scores about 0.7.
+    in which a component's distance from itself is that of different samples. It is taken of fields averaged
+    over cells of every side and averaged over these, each divided by the root mean square distance of the
+    batch's truths from their mean: all scales weigh alike, and a forecast of the marginal distribution scores
+    about 0.7.
 
     Args:
-        samples: (m, batch, c, h, w), m >= 2.
+        samples: (K, n, batch, c, h, w), n >= 2.
         truth: (batch, c, h, w).
+        weights: of the components, (batch, K).
         sides: of the cells in pixels; those larger than the field are left out.
 
     Returns:
         (batch,), without unit.
     """
-    total = torch.zeros(samples.shape[1], device=samples.device)
+    components, count, batch = samples.shape[:3]
+    total = torch.zeros(batch, device=samples.device)
     sides = [side for side in sides if side <= min(truth.shape[-2:])]
     for side in sides:
         y = average_cells(truth, side).flatten(1)
-        y_k = average_cells(samples.flatten(0, 1), side).flatten(1).unflatten(0, samples.shape[:2])
+        y_k = average_cells(samples.flatten(0, 2), side).flatten(1).unflatten(0, (components * count, batch))
         unit = _length(y - y.mean(0)).square().mean().sqrt().clamp(min=1e-3)
-        total = total + differentiable_energy_score(y_k, y, _length) / unit
+        off = (y_k - y).transpose(0, 1)  # (batch, samples, values), near 0: differences lose no digits
+        error = _length(off).unflatten(1, (components, count)).mean(2)
+        gram = off @ off.mT
+        norms = gram.diagonal(dim1=1, dim2=2)
+        between = ((norms[:, :, None] + norms[:, None] - 2 * gram).clamp(min=0) + _TINY).sqrt()
+        between = between.unflatten(2, (components, count)).unflatten(1, (components, count))
+        apart = 1 - torch.eye(count, device=off.device)
+        itself = (between.diagonal(dim1=1, dim2=3) * apart[:, :, None]).sum((1, 2)) / (count * (count - 1))
+        different = 1 - torch.eye(components, device=off.device)
+        spread = between.mean((2, 4)) * different + torch.diag_embed(itself)
+        score = (weights * error).sum(1) - 0.5 * torch.einsum("bk,bl,bkl->b", weights, weights, spread)
+        total = total + score / unit
     return total / len(sides)
-
-
-def differentiable_energy_score(samples: Tensor, truth: Tensor, length: Callable[[Tensor], Tensor]) -> Tensor:
-    """Fair energy score of vectors in a norm of the caller's, which must be smooth at 0 to have gradients.
-
-    Args:
-        samples: (m, batch, d), m >= 2.
-        truth: (batch, d).
-        length: lengths (...) of vectors (..., d).
-
-    Returns:
-        (batch,).
-    """
-    count = len(samples)
-    score = length(samples - truth).mean(0)
-    for shift in range(1, count // 2 + 1):  # every pair of samples once, halves twice where m is even
-        weight = 0.5 if 2 * shift == count else 1.0
-        score = score - weight * length(samples - samples.roll(shift, 0)).sum(0) / (count * (count - 1))
-    return score
 
 
 def crps(samples: Tensor, truth: Tensor) -> Tensor:

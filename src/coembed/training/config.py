@@ -10,8 +10,9 @@ from coembed.data.similarity.config import SimilarityConfig
 from coembed.errors import ConfigError, check_at_least
 
 DEFAULT_EPOCHS = 100.0
-_BATCH_SIZES = {"default": 64, "conv": 32}  # by preset; 256 for the others
-_LEARNING_RATES = {"conv": 2e-3}  # likewise; 1e-3
+_BATCH_SIZES = {"default": 64}  # by preset; 256 for the others
+_LEARNING_RATES = {"default": 2e-3}  # likewise; 1e-3
+SCORED_FRACTION = 0.4  # of a run, of models whose samples can be scored
 
 
 @dataclass(frozen=True)
@@ -72,31 +73,31 @@ class GuidanceConfig(SimilarityConfig):
 class ScoreConfig:
     """In the last part of a run, samples themselves are judged: the fair energy score of a few per pair.
 
-    The loss then is ``likelihood`` x bound + ``weight`` x values per pair x score (``numerics.scoring_rules``).
+    The loss then is ``likelihood`` x bound + ``weight`` x values per field x score
+    (``numerics.scoring_rules``).
 
     Raises:
         ConfigError: a value outside its range; the message names the option.
     """
 
-    fraction: float = 0.0
-    """Last part of the run, 0 to 1, in which samples are scored; 0: never."""
+    fraction: float | None = None
+    """Last part of the run, 0 to 1, in which samples are scored; 0: never. None is what suits the model: 0.4
+    where its samples can be scored, as those of the preset default can."""
     weight: float = 1.0
-    """Nats per value of a pair for a score of 1; one that knows nothing of the condition scores about 0.7."""
-    likelihood: float = 1.0
-    """Weight of the bound on the likelihood beside it. At 0 the model is a sampler alone: its likelihood is not
-    learned any further and gets worse."""
-    samples: int = 4
-    """Samples per pair, at least 2."""
-    share: float = 0.5
-    """Of a batch: pairs whose samples are scored."""
+    """Nats per value of a field for a score of 1; one that knows nothing of the condition scores about 0.7."""
+    likelihood: float = 0.3
+    """Weight of the (bound on the) likelihood beside it. At 0 the model is a sampler alone: its likelihood is
+    not learned any further and gets worse."""
+    samples: int = 2
+    """Samples per pair and component, at least 2."""
+    level: bool = True
+    """Score the mean over the frame, too. Switch off where edits leave it as it is, as in relighting."""
     pools: tuple[int, ...] = (1, 2, 4, 8)
     """Sides, in pixels, of the cells that fields are averaged over before they are scored; all weigh alike."""
 
     def __post_init__(self):
-        if not 0 <= self.fraction <= 1:
+        if self.fraction is not None and not 0 <= self.fraction <= 1:
             raise ConfigError(f"scores.fraction: got {self.fraction}, expected 0 to 1")
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"scores.share: got {self.share}, expected more than 0 and at most 1")
         for name in ("weight", "likelihood"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
@@ -112,7 +113,8 @@ class ScoreConfig:
         >>> [ScoreConfig(fraction=0.25).due(p) for p in (0.0, 0.74, 0.75, 1.0)]
         [False, False, True, True]
         """
-        return self.fraction > 0 and self.weight > 0 and progress >= 1 - self.fraction
+        fraction = self.fraction or 0.0
+        return fraction > 0 and self.weight > 0 and progress >= 1 - fraction
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class TrainConfig:
     model: tuple[str, ...] = ()
     """Options of the model in place of the preset's, NAME=VALUE, e.g. tie.components=4; see --dry-run."""
     adapt: bool = True
-    """Fit the preset default to the training pairs first: regression, U-Nets, codes, scale. It takes seconds;
-    what was chosen is printed, and options given by --model stay as given."""
+    """Fit the preset default to the training pairs first: what few scenes or heavy tails ask for. It takes
+    seconds; what was chosen is printed, and options given by --model stay as given."""
     seed: int = 0
     """Of the starting weights, the order of the pairs and every random draw."""
     epochs: float | None = None
@@ -150,10 +152,10 @@ class TrainConfig:
     """What minutes are: of the wall clock, or of this process' CPU time, all threads together, which other work
     on the machine does not change."""
     batch_size: int = 0
-    """Pairs per step; 0 is what suits the preset: 64 for default and 32 for conv, which learn most in many
-    small steps, 256 for the others."""
+    """Pairs per step; 0 is what suits the preset: 64 for default, which learns most in many small steps, 256
+    for the others."""
     learning_rate: float = 0.0
-    """Highest learning rate of AdamW; 0 is what suits the preset: 0.002 for conv, 0.001 for the others."""
+    """Highest learning rate of AdamW; 0 is what suits the preset: 0.002 for default, 0.001 for the others."""
     final_fraction: float = 0.02
     """Learning rate at the end, as a fraction of the highest; a half cosine leads there."""
     rise_fraction: float = 0.02
@@ -219,9 +221,9 @@ class TrainConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected 0 to 1")
 
     def resolve(self) -> TrainConfig:
-        """The same options, with what suits the preset where batch size or learning rate are 0.
+        """The same options, with what suits the preset where nothing is said of it.
 
-        >>> config = TrainConfig("pairs", "run", preset="conv", batch_size=8).resolve()
+        >>> config = TrainConfig("pairs", "run", batch_size=8).resolve()
         >>> config.batch_size, config.learning_rate
         (8, 0.002)
         """

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,11 +17,13 @@ from coembed.data.pairs import Pairs, Subset, evenly_spaced
 from coembed.data.store.index import INDEX
 from coembed.data.store.store import PairStore, open_pairs
 from coembed.errors import ConfigError, DataError
-from coembed.models.base import ClosedForm, Guided, Profiled, Range, Scored
-from coembed.models.cdvae.format_1 import FORMAT_1, OLD_SPELLINGS, from_format_1, with_family
+from coembed.models.base import Adjustable, ClosedForm, Guided, Range, Scored
+from coembed.models.cdvae.config import TIE_CONFIGS
 from coembed.models.files import CONFIG_FILE, save_pretrained
 from coembed.models.registry import class_for, preset_config
 from coembed.models.sampling_config import SamplingConfig
+from coembed.models.shaped.config import ShapedConfig
+from coembed.models.shaped.presets import adapt
 from coembed.serialization import from_dict, to_dict, write_bytes
 from coembed.training.config import TrainConfig
 from coembed.training.preview import picture
@@ -34,9 +37,7 @@ HOLDOUT_FRACTION = 0.05  # of the groups of pairs, where there is no val split
 MAX_HOLDOUT_OF_FEW = 50  # groups; of fewer, up to a fifth is held out
 
 
-# Options of the model that say how it is sampled, with their former spellings.
-_SAMPLING = {"sampling.temperatures": "layer_temperatures", "sampling.n_active_dims": "leading"}
-_SAMPLING |= {name: name for name in FORMAT_1}
+_SAMPLING = "sampling.temperatures"  # the option of the model that says how it is sampled
 
 
 def run_train(config: TrainConfig) -> Path:
@@ -100,10 +101,10 @@ def run_train(config: TrainConfig) -> Path:
 
 def _set_sampling(model: Any, config: TrainConfig) -> None:
     sampling = sampling_of(config.model)
-    if isinstance(model, Profiled):
+    if isinstance(model, Adjustable):
         model.sampling = sampling
     elif sampling != SamplingConfig():
-        raise ConfigError(f"model: preset {config.preset!r} has no ways to sample that could be set")
+        raise ConfigError(f"model: preset {config.preset!r} has no temperatures that could be set")
 
 
 def fit_closed_form(
@@ -180,7 +181,7 @@ def _guide(config: TrainConfig, store: PairStore, train: Pairs, model: Any) -> G
 def resolve_model(
     config: TrainConfig, store: PairStore, train: Pairs | None = None
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model's config, and why it is not the preset's own: what ``autoconfigure`` found, one sentence each.
+    """The model's config, and why it is not the preset's own: what ``adapt`` found, one sentence each.
 
     That is the preset for the pairs' shapes, fitted to the training pairs if it is ``default``, with the
     options of ``config.model`` replaced. Samples are clipped to the range of the task's field. A resumed run
@@ -201,34 +202,44 @@ def resolve_model(
     if config.resume:
         return from_dict(type(named), saved_model(config.out), f"{Path(config.out) / 'run.json'}: model"), ()
     reasons: tuple[str, ...] = ()
-    if config.preset == "default" and config.adapt:
-        from coembed.models.cdvae.autoconfigure import autoconfigure
-
+    if isinstance(named, ShapedConfig) and config.adapt:
         train = store if train is None else train
-        found = autoconfigure(named, train, seed=config.seed, names=train.names)
-        named, reasons = found.config, found.reasons
+        named, found = adapt(named, train, train.names)
+        reasons = tuple(found)
     values = to_dict(named)
     # A task's range holds for every field; a user's own was only measured.
     if "clip" in values and store.index.task != "custom":
         values["clip"] = [store.index.field.low, store.index.field.high]
     for option in config.model:
         name, value = parse_option(option)
-        name = OLD_SPELLINGS.get(name, name)
         if name == "tie.family" and isinstance(values.get("tie"), dict):
-            values["tie"] = with_family(values["tie"], value)
-        elif name not in _SAMPLING:
+            values["tie"] = _with_family(values["tie"], value)
+        elif name != _SAMPLING:
             _replace(values, name, value)
     return from_dict(type(named), values, "model"), reasons
 
 
 def sampling_of(options: Sequence[str]) -> SamplingConfig:
-    """Ways to sample that options of the model set: ``sampling.temperatures``, ``sampling.n_active_dims``.
+    """The way to sample that options of the model (``sampling.temperatures``) ask for.
 
     Raises:
         ConfigError: a value of the wrong type or out of range.
     """
     named = dict(map(parse_option, options))
-    return from_format_1({_SAMPLING[name]: value for name, value in named.items() if name in _SAMPLING})[1]
+    values = {"temperatures": named[_SAMPLING]} if _SAMPLING in named else {}
+    return from_dict(SamplingConfig, values, "sampling")
+
+
+def _with_family(tie: dict[str, Any], family: Any) -> dict[str, Any]:
+    """A tie's options that another family has, too.
+
+    Raises:
+        ConfigError: no such family.
+    """
+    if family not in TIE_CONFIGS:
+        raise ConfigError(f"tie.family: got {family!r}, expected one of {', '.join(TIE_CONFIGS)}")
+    names = {field.name for field in fields(TIE_CONFIGS[family])}
+    return {name: value for name, value in tie.items() if name in names} | {"family": family}
 
 
 def parse_option(option: str) -> tuple[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coembed.errors import ConfigError, TrainingError
-from coembed.models.cdvae.format_1 import from_format_1
 from coembed.serialization import from_dict, read_json, to_dict, write_json
 from coembed.training.config import TrainConfig
 
@@ -103,7 +102,7 @@ def read_record(run: Path) -> dict[str, Any]:
     missing = [name for name in ("task", "pairs", "train", "model") if name not in data]
     if missing:
         raise TrainingError(f"{path}: missing key {missing[0]!r}")
-    return data | {"model": from_format_1(data["model"])[0]}
+    return data
 
 
 def _compare(run: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:

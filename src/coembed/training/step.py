@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coembed.models.base import Guided, Latents, Scored, Trainable
-from coembed.numerics.scoring_rules import pooled_energy_score
+from coembed.numerics.scoring_rules import mixture_energy_score
 from coembed.training.config import ScoreConfig, TrainConfig
 from coembed.training.machine import autocast
 
@@ -63,9 +63,10 @@ def train_step(
     ``scores``: judge samples too, as these options say.
     """
     with autocast(config, condition.device):
-        parts = loss_parts(model, condition, field, generator, warmup, guidance)
-        if scores is not None:
-            parts = _scored(model, condition, field, generator, parts, scores)
+        if scores is None:
+            parts = loss_parts(model, condition, field, generator, warmup, guidance)
+        else:
+            parts = _scored_parts(model, condition, field, generator, guidance, scores)
         parts = {name: value.float() for name, value in parts.items()}
     table = torch.stack([value.detach() for value in parts.values()])
     if not bool(table.isfinite().all()):
@@ -125,24 +126,28 @@ def loss_parts(
     return parts
 
 
-def _scored(
+def _scored_parts(
     model: Trainable,
     condition: Tensor,
     field: Tensor,
     generator: torch.Generator,
-    parts: dict[str, Tensor],
+    guidance: Callable[[Latents], Tensor] | None,
     options: ScoreConfig,
 ) -> dict[str, Tensor]:
-    """The parts with "score", whose mean is that of the pairs whose samples were scored; 0 for the others."""
+    """The parts of the loss with "score", the energy score of samples; "total" weighs both as it is asked."""
     if not isinstance(model, Scored):
-        raise TypeError(f"{type(model).__name__}: has no scored_draws, which a score of samples needs")
-    batch, values = len(condition), condition[0].numel() + field[0].numel()
-    count = max(1, round(options.share * batch))
-    samples, truth = model.scored_draws(condition[:count], field[:count], options.samples, generator=generator)
-    score = pooled_energy_score(samples.float(), truth.float(), options.pools) * (batch / count)
-    score = torch.cat([score, score.new_zeros(batch - count)])
-    total = options.likelihood * parts["total"] + options.weight * values * score
-    return {**parts, "total": total, "score": score}
+        raise TypeError(f"{type(model).__name__}: has no loss_and_draws, which a score of samples needs")
+    parts, latents, draws = model.loss_and_draws(condition, field, options.samples, generator=generator)
+    samples, truth = draws.samples.float(), draws.truth.float()
+    if not options.level:
+        samples, truth = (part - part.mean((-2, -1), keepdim=True) for part in (samples, truth))
+    score = mixture_energy_score(samples, truth, draws.weights, options.pools)
+    total = options.likelihood * parts["total"] + options.weight * field[0].numel() * score
+    found = {**parts, "total": total, "score": score}
+    if guidance is not None:
+        extra = guidance(latents)
+        found |= {"total": total + extra, "guidance": extra}
+    return found
 
 
 def _find(parts: dict[str, Tensor]) -> NonFinite:

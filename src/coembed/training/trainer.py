@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +20,13 @@ from torch import Tensor
 
 from coembed.data.pairs import Pairs, evenly_spaced
 from coembed.errors import TrainingError
-from coembed.models.base import Range, Trainable
+from coembed.models.base import Range, Scored, Trainable
 from coembed.numerics.random import global_generators, named_generator
 from coembed.serialization import to_dict
 from coembed.training import checkpoint, schedule
 from coembed.training.batches import Batches
 from coembed.training.checkpoint import BestCheckpoint, State
-from coembed.training.config import TrainConfig
+from coembed.training.config import SCORED_FRACTION, TrainConfig
 from coembed.training.ema import Ema
 from coembed.training.estimate import estimate
 from coembed.training.log import MetricsLogger, diagnose, summary
@@ -84,6 +85,9 @@ class Trainer:
         guide: Guide | None = None,
         reasons: tuple[str, ...] = (),
     ):
+        self.scores = config.scores
+        if self.scores.fraction is None and isinstance(model, Scored):
+            self.scores = replace(config.scores, fraction=SCORED_FRACTION)
         self.model, self.pairs, self.validation, self.config = model, train, validation, config.resolve()
         self.device = prepare_machine(self.config)
         model.to(self.device)
@@ -150,7 +154,7 @@ class Trainer:
             warmup=schedule.warmup(config, progress),
             learning_rate=schedule.learning_rate(config, progress),
             guidance=None if self._guide is None else self._guide.at(progress, indices, mirrored),
-            scores=config.scores if config.scores.due(progress) else None,
+            scores=self.scores if self.scores.due(progress) else None,
         )
         state.step += 1
         state.images += self.batches.size

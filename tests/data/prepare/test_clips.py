@@ -84,7 +84,7 @@ def test_a_truncated_clip_is_sampled_over_what_it_has(clip, tmp_path):
 def test_a_photo_task_sees_the_frames(clip):
     pairs, left_out = recipe(task="resaturation", crops=1).pairs_of(clip)
     assert [p.name for p in pairs][:3] == ["a.avi@0", "a.avi@0#1", "a.avi@1"]
-    assert pairs[0].condition.shape == pairs[0].field.shape == (6, 8, 1)
+    assert pairs[0].condition.shape == (6, 8, 3) and pairs[0].field.shape == (6, 8, 1)
     assert left_out == {}
     assert "via" not in recipe(task="resaturation").options()
 

@@ -84,7 +84,7 @@ def test_stores_from_before_crops_are_those_without_any(photos, tmp_path):
 def test_a_crop_smaller_than_the_cells_is_enlarged(photos, tmp_path):
     run_prepare(PrepareCoco(photos, tmp_path / "x", size="96", workers=1, crops=1))
     crops = open_pairs(tmp_path / "x", "train").condition(slice(1, None, 2))
-    assert crops.shape == (5, 1, 96, 96) and crops.min() >= 0 and crops.max() <= 1 and crops.std() > 0
+    assert crops.shape == (5, 3, 96, 96) and crops.min() >= -1 and crops.max() <= 1 and crops.std() > 0
 
 
 def test_crops_stay_inside_and_vary_in_area_and_aspect():

@@ -17,8 +17,8 @@ from coembed.editing.steering.controls import Controls
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.models import files
-from coembed.models.cdvae.config import CDVAEConfig, LadderConfig, MixtureTieConfig
-from coembed.models.cdvae.model import CDVAE
+from coembed.models.shaped.config import ShapedConfig
+from coembed.models.shaped.model import PhotoShaped
 from coembed.tasks import get_task
 
 SATURATION = get_task("resaturation")
@@ -26,17 +26,19 @@ SATURATION = get_task("resaturation")
 
 @pytest.fixture(scope="module")
 def model():
-    """Components of 12 x 12 codes apart from each other, set in closed form from smooth random fields."""
+    """Fields of 12 x 12 cells, a little trained on smooth random ones."""
     torch.manual_seed(0)
-    tower = LadderConfig("linear", codes=(9, 20), hidden=(), likelihood="channel", sigma=0.1)
-    tie = MixtureTieConfig("mixture", "hier", components=4, hidden=8, detail=0)
-    config = CDVAEConfig((1, 12, 12), (1, 12, 12), tower, tower, tie, condition_code="mean", clip=(0.0, 1.0))
-    found = CDVAE(config)
-    rough = torch.rand(400, 2, 3, 3)
-    smooth = torch.nn.functional.interpolate(rough, (12, 12), mode="bilinear") + 0.02 * torch.randn(
-        400, 2, 12, 12
-    )
-    found.initialise(smooth[:, :1].clamp(0, 1), smooth[:, 1:].clamp(0, 1))
+    options = {"factors": 6, "components": 3, "channels": (16,), "hidden": 16, "levels": 1, "dropout": 0.0}
+    found = PhotoShaped(ShapedConfig((3, 12, 12), (1, 12, 12), clip=(0.0, 1.0), **options))
+    rough = torch.rand(400, 4, 3, 3)
+    smooth = torch.nn.functional.interpolate(rough, (12, 12), mode="bilinear")
+    condition, field = smooth[:, :3], (smooth[:, 3:] + 0.02 * torch.randn(400, 1, 12, 12)).clamp(0, 1)
+    found.initialise(condition, field)
+    optimizer, g = torch.optim.Adam(found.parameters(), 1e-2), torch.Generator().manual_seed(0)
+    for _ in range(60):
+        optimizer.zero_grad()
+        found.loss(condition, field, generator=g)["total"].mean().backward()
+        optimizer.step()
     return found.eval()
 
 
@@ -69,7 +71,7 @@ def test_a_hint_is_held_as_a_change_of_the_photos_own_field(model):
     grey = retouched.max(axis=2, keepdims=True)
     retouched[:, :42] = (0.5 * retouched + 0.5 * grey)[:, :42].astype(np.uint8)  # half as saturated
     own, wanted = (
-        low_layers(read_photo(p), SATURATION, *([(1, 12, 12)] * 2))[1][0, 0] for p in (photo, retouched)
+        low_layers(read_photo(p), SATURATION, (3, 12, 12), (1, 12, 12))[1][0, 0] for p in (photo, retouched)
     )
     deltas = low_fields(model, photo, SampleOptions(3), SteeringOptions(hint=retouched, mask=left()))
     assert np.abs(deltas - (wanted - own).numpy())[:, :, :6].max() < 1e-5
@@ -136,8 +138,8 @@ def test_pictures_that_do_not_fit_are_named(model):
         coembed.resaturate(photo, 1, model=model, between=(0, 1))
 
 
-def test_a_model_without_codes_says_so(tiny):
-    with pytest.raises(ModelError, match="Tiny has no code space"):
+def test_a_model_that_cannot_be_steered_says_so(tiny):
+    with pytest.raises(ModelError, match="a Tiny cannot be steered"):
         coembed.resaturate(picture(), 1, model=tiny, like=picture(1))
 
 

@@ -60,12 +60,14 @@ def test_resaturation_keeps_its_condition_and_jpeg_of_halved_chroma_does_not():
     rng = np.random.default_rng(0)
     busy = [np.clip(p + rng.normal(0, 30, p.shape), 0, 255).astype(np.uint8) for p in PHOTOS]
     for plain in changed_copies(busy, task, (8, 8)):
-        assert bool((plain.condition == plain.condition[:1]).all()) and len(plain.field) == 1 + len(SCALES)
+        value, hue = (plain.condition - plain.condition[:1]).split([1, 2], 1)
+        assert not value.any() and float(hue.abs().max()) < 0.05  # hue up to 8 bits of the changed copy
+        assert len(plain.field) == 1 + len(SCALES)
         means = [float(field.mean()) for field in plain.field]
         assert means[1] == pytest.approx(0.5 * means[0], rel=0.05)
     stored = list(changed_copies(busy, task, (8, 8), Recompression(None, 75)))
     assert all(float((copy.condition[1] - copy.condition[0]).abs().max()) > 0.002 for copy in stored)
-    assert intervention_slope(Following(), task, busy, (8, 8), samples=2).slope == pytest.approx(0, abs=1e-6)
+    assert intervention_slope(Following(), task, busy, (8, 8), samples=2).slope == pytest.approx(0, abs=0.02)
 
 
 def test_light_is_added_where_fields_are_logarithms_and_has_no_level():

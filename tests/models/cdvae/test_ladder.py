@@ -1,21 +1,16 @@
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
 
 from coembed.errors import ConfigError
 from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.numerics.distributions import Gaussian
-from coembed.numerics.pca import principal_components
 
 TOWERS = {
-    "fc": LadderConfig("fc", (2, 3, 4), (8, 8, 8)),
-    "fc paper": LadderConfig(
-        "fc", (2, 3, 4), (8, 8, 8), norm="none", shared=False, only_mean_up=True, likelihood="pixel"
+    "shared": LadderConfig((2, 3, 4), (8, 8, 8)),
+    "paper": LadderConfig(
+        (2, 3, 4), (8, 8, 8), norm="none", shared=False, only_mean_up=True, likelihood="pixel"
     ),
-    "conv": LadderConfig("conv", (3, 2, 2), (8, 8, 8), (8, 4, 2), norm="none"),
-    "conv 1x1 top": LadderConfig("conv", (5, 2), (8, 8), (8, 4), norm="layer", likelihood="pixel"),
-    "linear": LadderConfig("linear", (3, 20), (), sigma=0.3),
 }
 
 
@@ -45,46 +40,11 @@ def test_means_are_taken_without_noise(name):
 
 
 def test_a_vague_message_leaves_the_prior():
-    ladder = LadderVAE(TOWERS["fc"], (2, 8, 8))
+    ladder = LadderVAE(TOWERS["shared"], (2, 8, 8))
     vague = [Gaussian(torch.zeros(4, s), torch.full((4, s), 60.0)) for s in ladder.code_sizes]
-    ladder.tower.messages = lambda x, context_maps: vague  # type: ignore[method-assign]
+    ladder.tower.messages = lambda x: vague  # type: ignore[method-assign]
     q = ladder.tower.infer(torch.randn(4, 2, 8, 8), noise())
     assert all(kl.abs().max() < 1e-4 for kl in q.kl()[1:])
-
-
-def test_linear_tower_starts_at_probabilistic_principal_components_with_a_tight_bound():
-    g = torch.Generator().manual_seed(0)
-    x = (torch.randn(4000, 3, generator=g) @ torch.randn(3, 16, generator=g) * 2).view(4000, 1, 4, 4)
-    x = x + 0.3 * torch.randn(4000, 1, 4, 4, generator=g) + 1
-    ladder = LadderVAE(LadderConfig("linear", (1, 2), (), likelihood="channel"), (1, 4, 4))
-    ladder.initialize_from_data(x)
-    flat = x.flatten(1)
-    values, vectors = principal_components(flat - flat.mean(0), 3)
-    sigma2 = 0.3**2
-    covariance = vectors @ torch.diag(values - sigma2) @ vectors.T + sigma2 * torch.eye(16)
-    exact = MultivariateNormal(flat.mean(0), covariance).log_prob(flat[:500])
-    q = ladder.tower.infer(x[:500], noise())
-    bound = ladder.decode(q.state).log_prob(x[:500]) + q.log_prior() - q.log_posterior()
-    # A single draw equals the exact log-likelihood only if the posterior is exact.
-    assert (bound - exact).abs().max() < 0.2 and bound.mean().item() == pytest.approx(
-        exact.mean().item(), abs=0.02
-    )
-
-
-@pytest.mark.parametrize("name", TOWERS)
-def test_only_a_linear_tower_says_that_its_pixels_are_linear_in_the_latents(name):
-    ladder = LadderVAE(TOWERS[name], (2, 8, 8))
-    found = ladder.tower.linear_map()
-    if name != "linear":
-        assert found is None
-        with pytest.raises(ConfigError, match="expected 'linear'"):
-            ladder.tower.project(torch.zeros(1, 2, 8, 8), 0)
-        return
-    offset, weights = found
-    latents = [torch.randn(3, *shape) for shape in ladder.code_shapes]
-    pixels = ladder.decode_latents(latents).mean.flatten(1)
-    torch.testing.assert_close(pixels, offset + torch.cat(latents, -1) @ weights.T)
-    torch.testing.assert_close(ladder.tower.project((pixels - offset).view(3, 2, 8, 8), 1), latents[1])
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -100,9 +60,5 @@ def test_given_latents_are_judged_and_the_way_down_goes_through_them(name):
 
 
 def test_bad_layouts_are_refused():
-    with pytest.raises(ConfigError, match="divisor 3 does not divide"):
-        LadderVAE(LadderConfig("conv", (2,), (8,), (3,)), (1, 8, 8))
     with pytest.raises(ConfigError, match="hidden: got 2 widths, expected one per code: 3"):
-        LadderConfig("fc", (1, 2, 3), (8, 8))
-    with pytest.raises(ConfigError, match="expected at most 64, the data's size"):
-        LadderVAE(LadderConfig("linear", (60, 10), ()), (1, 8, 8))
+        LadderConfig((1, 2, 3), (8, 8))

@@ -6,40 +6,31 @@ import torch
 from coembed.models.cdvae.config import TIE_CONFIGS, GaussianTieConfig, LadderConfig, MixtureTieConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.ladder import LadderVAE
-from coembed.models.cdvae.tie_flow import Couplings
 from coembed.models.cdvae.tie_gaussian import GaussianTie
 from coembed.models.cdvae.tie_mixture import MixtureTie
 from coembed.models.cdvae.ties import build_tie
 from coembed.numerics.distributions import Gaussian, Mixture
 
-ONE = LadderConfig("fc", (5,), (8,), norm="none")
-TWO = LadderConfig("fc", (5, 7), (8, 8), norm="none")
+ONE = LadderConfig((5,), (8,), norm="none")
+TWO = LadderConfig((5, 7), (8, 8), norm="none")
 
 
 def encoded(latents):
     """Conditions of these latents: what a tie reads of them."""
     empty = torch.zeros(len(latents[0]), 1, 4, 4)
-    return EncodedCondition(empty, empty, latents=latents)
+    return EncodedCondition(empty, latents)
 
 
 def setup(ladder_config, tie_config, batch=6, seed=0):
     torch.manual_seed(seed)
     condition, field = LadderVAE(ladder_config, (1, 4, 4)), LadderVAE(ladder_config, (1, 4, 4))
-    tie = build_tie(tie_config, condition, field, 0)
+    tie = build_tie(tie_config, condition, field)
     draw = lambda shape: torch.randn(*shape)  # noqa: E731
     qc, qg = (
         condition.tower.infer(torch.randn(batch, 1, 4, 4), draw),
         field.tower.infer(torch.randn(batch, 1, 4, 4), draw),
     )
     return tie, field, qc, qg, encoded(qc.latents)
-
-
-def bend(tie):
-    """Take the couplings of a flow, if any, away from the identity that they begin as."""
-    with torch.no_grad():
-        for network in getattr(tie, "couplings", torch.nn.Module()).modules():
-            if isinstance(network, torch.nn.Linear):
-                network.weight.add_(0.3 * torch.randn_like(network.weight))
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.6])
@@ -91,7 +82,7 @@ def test_papers_draws_are_wider_than_the_latents_the_decoder_was_trained_on():
     assert variance["paper"] == pytest.approx(5 / 3, rel=0.03)
 
 
-@pytest.mark.parametrize("layers", ["top", "all", "hier"])
+@pytest.mark.parametrize("layers", ["top", "all"])
 def test_a_mixture_of_one_is_a_gaussian(layers):
     tie, field, _, qg, enc = setup(TWO, MixtureTieConfig("mixture", layers, components=1))
     mixture = tie.mixture(enc)
@@ -103,16 +94,16 @@ def test_a_mixture_of_one_is_a_gaussian(layers):
     torch.testing.assert_close(drawn, alone.sample(noise[:, 1 : tie.dim + 1]))
 
 
-@pytest.mark.parametrize("kind", ["none", "gaussian", "mixture", "flow"])
-@pytest.mark.parametrize("layers", ["top", "all", "hier"])
+@pytest.mark.parametrize(
+    ("kind", "layers"),
+    [("none", "top"), ("gaussian", "top"), ("gaussian", "hier"), ("mixture", "top"), ("mixture", "all")],
+)
 @pytest.mark.slow
 def test_rate_is_the_expected_log_ratio_of_the_sampled_model(kind, layers):
     """What the loss charges is E_q[log q(zg) - log p(zg | zc)], less what the joint's own p(zc) gains."""
-    if kind == "gaussian" and layers == "all":
-        pytest.skip("eq. 3 at all layers is an unnormalised energy: the loss is not the sampled model's bound")
+    # Eq. 3 at all layers is an unnormalised energy: its loss is not the sampled model's bound.
     wide = {"none": {}, "gaussian": {"fraction": 1.0, "sigma": 0.7}}.get(kind, {"sigma": 0.7})
     tie, field, qc, _, _ = setup(TWO, TIE_CONFIGS[kind](layers=layers, **wide), batch=2)
-    bend(tie)
     x = torch.randn(2, 1, 4, 4).repeat(30_000, 1, 1, 1)
     point = [Gaussian(z, z * 0 - 60.0) for z in qc.latents]
     index = torch.arange(2).repeat(30_000)
@@ -138,16 +129,6 @@ def test_adding_the_mixture_to_the_prior_costs_more_than_replacing_it():
     # What is added is the cross-entropy of the posteriors against the ladder's own priors.
     expected = sum(q.kl(p) + q.entropy() for q, p in zip(qg.posteriors, qg.priors, strict=True)).mean()
     torch.testing.assert_close(rates["add"] - rates["replace"], expected)
-
-
-def test_mixture_starts_with_components_where_latents_are():
-    centres = torch.tensor([[-4.0, 0, 0, 0, 0], [4.0, 0, 0, 0, 0], [0, 6.0, 0, 0, 0]])
-    g = torch.Generator().manual_seed(0)
-    latents = centres[torch.randint(3, (3000,), generator=g)] + 0.3 * torch.randn(3000, 5, generator=g)
-    tie, *_ = setup(ONE, MixtureTieConfig("mixture", "top", components=3))
-    tie.place_components(latents, torch.Generator().manual_seed(5))
-    found = tie.mean.bias.view(3, 5)
-    assert torch.cdist(centres, found).min(1).values.max() < 0.5
 
 
 def test_kinds_and_types():
@@ -180,48 +161,3 @@ def test_learned_strengths_find_how_far_latents_are_apart():
         (-tie.log_prob(field, [zg], encoded([zc])).mean()).backward()
         optimizer.step()
     torch.testing.assert_close(tie.s(0).detach(), truth, rtol=0.06, atol=0)
-
-
-@pytest.mark.parametrize("dim", [1, 2, 5])
-def test_a_flow_is_invertible_and_its_density_is_that_of_its_draws(dim):
-    torch.manual_seed(0)
-    couplings = Couplings(dim, 3, 4, 8)
-    for p in couplings.parameters():
-        p.data.add_(0.4 * torch.randn_like(p))
-    u, seen = torch.randn(7, dim), torch.randn(7, 3)
-    z = couplings(u, seen)
-    back, log_det = couplings.inverse(z, seen)
-    assert (z - u).abs().min() > 0  # every dimension is moved
-    torch.testing.assert_close(back, u, rtol=1e-4, atol=1e-5)
-
-    def summed(a):  # rows do not mix, so a row of the sum's jacobian is that row's own
-        return couplings(a, seen).sum(0)
-
-    jacobians = torch.autograd.functional.jacobian(summed, u).movedim(1, 0)
-    torch.testing.assert_close(-log_det, torch.linalg.slogdet(jacobians).logabsdet, rtol=1e-4, atol=1e-4)
-
-
-def test_a_flow_begins_as_its_mixture_and_learns_what_no_mixture_of_two_is():
-    """A half-moon: the second dimension is the square of the first."""
-    config = {"components": 2, "hidden": 32}
-    g = torch.Generator().manual_seed(0)
-    first = torch.randn(4000, 1, generator=g)
-    latents = torch.cat([first, first.square() - 1 + 0.1 * torch.randn(4000, 1, generator=g)], 1)
-    two = LadderConfig("fc", (2,), (8,), norm="none")
-    score = {}
-    for kind in ("mixture", "flow"):
-        tie, field, *_ = setup(two, TIE_CONFIGS[kind](layers="top", **config))
-        tie.place_components(latents, torch.Generator().manual_seed(0))
-        enc = encoded([torch.zeros(4000, 2)])
-        before = tie.mixture(enc).log_prob(latents).mean()
-        optimizer = torch.optim.Adam(tie.parameters(), 5e-3)
-        for _ in range(150):
-            optimizer.zero_grad()
-            loss = -tie.mixture(enc).log_prob(latents).mean()
-            loss.backward()
-            optimizer.step()
-        score[kind] = (before.item(), -loss.item())
-    assert score["flow"][0] == pytest.approx(score["mixture"][0], abs=1e-3)
-    assert score["flow"][1] > score["mixture"][1] + 0.3
-    drawn = torch.cat(tie.sample(field, enc, torch.randn(4000, 3, generator=g), [1.0]).latents, -1)
-    assert (drawn[:, 1] - drawn[:, 0].square() + 1).abs().median() < 0.25

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.options import SampleOptions, SteeringOptions
-from coembed.editing.steering.example import code_of, latent_model, sample_near_beside
-from coembed.editing.steering.inpaint import Hint, sample_hint
-from coembed.editing.steering.interpolate import interpolate_beside
-from coembed.errors import DataError
+from coembed.errors import DataError, ModelError
 from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.resize import area_average
 from coembed.models.base import Sampler
+from coembed.models.steering import Example, Hint, Steerable
 from coembed.numerics.random import Streams
 from coembed.tasks.task import Task
-
-if TYPE_CHECKING:
-    pass
-
-EXAMPLE_DIMS = 8
-"""Leading dimensions of the top code that an example pulls: how strong its field is, and how it runs across the
-frame. Those after hold where the example's own things are, which are not where this photo's are."""
 
 MODEL_STD = 0.25
 """Of hints, standard deviations of the field: with less, detail inside the mask says too much of the rest."""
@@ -36,20 +25,22 @@ class Controls:
 
     Args:
         options: what is asked.
-        model: any co-embedding model.
+        model: one that can be steered.
         task: what it is for.
 
     Raises:
         PhotoError: a picture that cannot be read.
-        ModelError: a model without codes.
+        ModelError: a model that cannot be steered.
         DataError: the task fails on the example.
     """
 
     def __init__(self, options: SteeringOptions, model: Sampler, task: Task):
-        self.options, self.model, self.task = options, latent_model(model), task
-        self.target = None
+        if not isinstance(model, Steerable):
+            raise ModelError(f"a {type(model).__name__} cannot be steered, expected a photo-shaped model")
+        self.options, self.model, self.task = options, model, task
+        self.example = None
         if options.like is not None:
-            self.target = code_of(self.model, *self._layers(read_photo(options.like)))
+            self.example = Example(self._layers(read_photo(options.like))[1], options.closeness)
         self.retouched = None if options.hint is None else read_photo(options.hint)
         self.mask = None if options.mask is None else read_photo(options.mask)
         self.keep = None if options.keep is None else read_photo(options.keep)
@@ -66,56 +57,37 @@ class Controls:
             sampling: seed (field k depends on it and k alone) and temperature.
 
         Returns:
-            Fields and the photo's own field as the model has it (``CDVAE.sample_beside``), (n, 1, c, h, w)
-            each, natural units. Where a part is held the latter is the whole reconstruction: (1, 1, c, h, w).
+            Fields, (n, 1, c, h, w), and the photo's own field in what draws vary, (1 or n, 1, c, h, w), natural
+            units.
 
         Raises:
             DataError: a hint or mask of another size than the photo, or a mask that covers no cell by half.
         """
         options, temperature, streams = self.options, sampling.temperature, Streams(sampling.seed, [0])
+        own = self.model.sample_beside(condition, field, 1, generator=Streams(0, [0]))[1]
         if options.between is not None:
-            path = interpolate_beside(
-                self.model, condition, field, *options.between, n, generator=streams, temperature=temperature
+            path = self.model.interpolate(
+                condition, *options.between, n, generator=streams, temperature=temperature
             )
-            return path[0], path[1]
-        if not options.has_fixed_region:
-            if self.target is None:
-                return self.model.sample_beside(condition, field, n, generator=streams, temperature=temperature)
-            return sample_near_beside(
-                self.model,
-                condition,
-                n,
-                self.target,
-                options.closeness,
-                field=field,
-                generator=streams,
-                dims=EXAMPLE_DIMS,
-                temperature=temperature,
-            )
-        reconstruction = self.model.reconstruct(condition, field)
-        held, mask, kept = self._held(photo, field, reconstruction)
-        samples = sample_hint(
-            self.model,
-            condition,
-            n,
-            Hint(held, mask, model_std=MODEL_STD),
-            target=self.target,
-            closeness=0.0 if self.target is None else options.closeness,
-            generator=streams,
-            dims=EXAMPLE_DIMS,
-            temperature=temperature,
+            return path, own
+        hint, kept = None, None
+        if options.has_fixed_region:
+            held, mask, kept = self._held(photo, field, own[0])
+            hint = Hint(held, mask, model_std=MODEL_STD)
+        samples = self.model.sample_given(
+            condition, n, hint=hint, example=self.example, generator=streams, temperature=temperature
         )
         # Exactly, so that what is kept does not change by a rounding.
-        return torch.where(kept, reconstruction, samples), reconstruction[None]
+        return samples if kept is None else torch.where(kept, own, samples), own
 
-    def _held(self, photo: Photo, field: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _held(self, photo: Photo, field: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fixed values, their mask, and the mask of those that are all of the photo's own.
 
-        The photo's own field is held as the model reconstructs it, and a hint as a change of that: what the
-        model loses of the photo comes back with the photo itself (eq. 10).
+        The photo's own field is held in what draws vary (``own``), and a hint as a change of that: what draws
+        hold still comes back with the photo itself (eq. 10).
         """
         size = (field.shape[-2], field.shape[-1])
-        held, mask = reconstruction, torch.zeros(1, 1, *size)
+        held, mask = own, torch.zeros(1, 1, *size)
         kept = torch.zeros(1, 1, *size, dtype=torch.bool)
         if self.keep is not None:
             mask = _coverage(self.keep, photo, size)
@@ -124,7 +96,7 @@ class Controls:
             _check_size(self.retouched, photo)
             hint, wanted = _coverage(self.mask, photo, size), self._layers(self.retouched)[1]
             first = (hint >= mask) & (hint > 0)
-            held = torch.where(first, reconstruction + wanted - field, held)
+            held = torch.where(first, own + wanted - field, held)
             mask, kept = torch.where(first, hint, mask), kept & ~first
         return held, mask.clamp(0, 1), kept
 
@@ -137,7 +109,7 @@ def read_controls(options: SteeringOptions, model: Sampler, task: Task) -> Contr
 
     Raises:
         PhotoError: a picture that cannot be read.
-        ModelError: a model without latents.
+        ModelError: a model that cannot be steered.
     """
     return Controls(options, model, task) if options.steers else None
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
-from coembed.models.cdvae.config import RegressionConfig
-from coembed.models.cdvae.model import START_ROWS
-from coembed.models.cdvae.regression import Regression
+from coembed.models.baselines.regression import Regression, RegressionConfig
 from coembed.models.normalization import Scaling, check_layer
 from coembed.numerics.distributions import Gaussian
 from coembed.numerics.random import Streams
+
+START_ROWS = 40_000  # pairs that the ridge regression is fitted to, at most
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class MeanRegression(Trainable):
         return self._pixels(condition).log_prob(self.field_scaling(field)) - self.field_scaling.log_volume()
 
     def _pixels(self, condition: Tensor) -> Gaussian:
-        mean = self.regression(self.condition_scaling(condition))[0].float()
+        mean = self.regression(self.condition_scaling(condition)).float()
         low = 2 * math.log(self.config.sigma_floor)
         log_var = low + nn.functional.softplus(self.pixel_log_var - low)
         return Gaussian(mean, log_var.expand_as(mean))

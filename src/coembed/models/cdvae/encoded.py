@@ -13,7 +13,7 @@ from torch import Tensor
 from coembed.errors import ModelError
 
 CHUNK_VALUES = 2**18
-"""Field values sampled at a time: bounds memory, stays near the caches, changes no sample."""
+"""Values sampled at a time: bounds memory, stays near the caches, changes no sample."""
 
 
 class Noise(NamedTuple):
@@ -36,31 +36,20 @@ class EncodedCondition:
 
     Attributes:
         condition: (batch, c, h, w), standardised.
-        mean: standardised fields (batch, c', h', w') that the regression expects; 0 without one.
-        features: the regression's (batch, size), where the tie reads them.
         latents: latents of the condition that the tie reads, coarse to fine, each (batch, ...); None where they
             are sampled, until they are (``CDVAE.with_latents``).
-        context_maps: maps of the condition that the field's ladder reads, coarse to fine, if it reads any.
     """
 
     condition: Tensor
-    mean: Tensor
-    features: Tensor | None = None
     latents: list[Tensor] | None = None
-    context_maps: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.condition)
 
     def __getitem__(self, index: Tensor) -> EncodedCondition:
         """Other examples, chosen and repeated by ``index`` (rows,)."""
-        return EncodedCondition(
-            self.condition[index],
-            self.mean[index],
-            None if self.features is None else self.features[index],
-            None if self.latents is None else [z[index] for z in self.latents],
-            None if self.context_maps is None else [maps[index] for maps in self.context_maps],
-        )
+        latents = None if self.latents is None else [z[index] for z in self.latents]
+        return EncodedCondition(self.condition[index], latents)
 
     def index(self, n: int) -> Tensor:
         """The condition that every row of n samples belongs to, (n * batch,): sample by sample."""
@@ -74,7 +63,7 @@ class EncodedCondition:
         """
         if n < 1:
             raise ModelError(f"n: got {n}, expected at least 1")
-        size = max(1, CHUNK_VALUES // max(1, self.mean.numel()))
+        size = max(1, CHUNK_VALUES // max(1, self.condition.numel()))
         for start in range(0, n, size):
             yield min(size, n - start)
 
@@ -86,10 +75,9 @@ class EncodedCondition:
         """Latents of one layer, flat, (batch, size)."""
         return self._latents()[layer].flatten(1)
 
-    def vector(self, layers: int | None = None, *, features: bool = True) -> Tensor:
-        """The latents of the first ``layers`` (all by default) and the features, if any: (batch, size)."""
-        parts = [z.flatten(1) for z in self._latents()[:layers]]
-        return torch.cat(parts if self.features is None or not features else [*parts, self.features], -1)
+    def vector(self, layers: int | None = None) -> Tensor:
+        """The latents of the first ``layers`` (all by default), (batch, size)."""
+        return torch.cat([z.flatten(1) for z in self._latents()[:layers]], -1)
 
     def _latents(self) -> list[Tensor]:
         if self.latents is None:

@@ -85,9 +85,8 @@ def log_weights(
         raise ModelError(f"particles: got {particles}, expected at least 1")
     if not 0 <= tie_share < 1:
         raise ModelError(f"tie_share: got {tie_share}, expected 0 or more and less than 1")
-    enc, residual = model.encode(condition), model.standardise_field(field)
-    residual = residual - enc.mean
-    noise, ladder = noise_source(generator, residual.device), model.field_ladder
+    enc, standardised = model.encode(condition), model.standardise_field(field)
+    noise, ladder = noise_source(generator, standardised.device), model.field_ladder
     from_tie = int(tie_share * particles)
     for_field: list[Tensor] = []
     for_condition: list[Tensor] = []
@@ -97,10 +96,10 @@ def log_weights(
         sampled = None
         if k >= particles - from_tie:
             sampled = model.sample_latents(enc, noise((len(enc), model.tie.noise_size)), [1.0] * ladder.layers)
-        qg = ladder.tower.infer(residual, noise, at=sampled, context_maps=enc.context_maps)
+        qg = ladder.tower.infer(standardised, noise, at=sampled)
         log_q = qg.log_posterior()
         log_tie = model.tie.log_prob(ladder, qg.latents, enc)
-        target = ladder.decode(qg.state).log_prob(residual) + log_tie
+        target = ladder.decode(qg.state).log_prob(standardised) + log_tie
         if sampled is None:
             elbo.append(target - log_q)
         if from_tie:

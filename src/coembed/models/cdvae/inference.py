@@ -23,16 +23,11 @@ class TopDownState:
 
     Attributes:
         rows: any tensor (batch, ...) of the examples: their number, type and device.
-        context_maps: maps of the condition that the tower reads, coarse to fine, if any.
         latents: those so far, coarse to fine, each (batch, ...).
-        hidden: of towers that have one: the hidden map that the next latent is told from and put into; after
-            the last, the one that pixels are decoded from.
     """
 
     rows: Tensor
-    context_maps: list[Tensor] | None = None
     latents: tuple[Tensor, ...] = ()
-    hidden: Tensor | None = None
 
     @property
     def layer(self) -> int:

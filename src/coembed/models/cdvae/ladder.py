@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from coembed.models.cdvae.config import LadderConfig
 from coembed.models.cdvae.inference import TopDownState
-from coembed.models.cdvae.towers import FullyConnectedTower, LinearTower, Tower
-from coembed.models.cdvae.towers_conv import ConvolutionalTower
+from coembed.models.cdvae.towers import Tower
 from coembed.numerics.distributions import Gaussian, bounded_log_var
 
 
@@ -19,22 +18,14 @@ class LadderVAE(nn.Module):
     """Any number of Gaussian layers; data are standardised arrays (batch, c, h, w).
 
     Args:
-        config: which tower, how many latents, which pixel likelihood.
+        config: how many latents, which pixel likelihood.
         shape: (channels, height, width) of the data.
-        context_shape: the same of the condition that the tower reads, if it is a conditional one.
-        n_proposals: number of fields that it is then shown.
     """
 
-    def __init__(
-        self,
-        config: LadderConfig,
-        shape: tuple[int, int, int],
-        context_shape: tuple[int, int, int] | None = None,
-        n_proposals: int = 0,
-    ):
+    def __init__(self, config: LadderConfig, shape: tuple[int, int, int]):
         super().__init__()
         self.config, self.shape = config, shape
-        self.tower = build_tower(config, shape, context_shape, n_proposals)
+        self.tower = Tower(config, shape)
         self.code_shapes = self.tower.code_shapes
         log_var = torch.full((shape[0], 1, 1), math.log(config.sigma) * 2)
         if config.likelihood == "fixed":
@@ -51,18 +42,6 @@ class LadderVAE(nn.Module):
     def code_sizes(self) -> list[int]:
         """Dimensions of every latent, flat, coarse to fine."""
         return [math.prod(s) for s in self.code_shapes]
-
-    @torch.no_grad()
-    def initialize_from_data(self, x: Tensor, components: tuple[Tensor, Tensor] | None = None) -> None:
-        """Closed-form starting values, for towers that have them (``Tower.initialize_from_data``).
-
-        Args:
-            x: (n, c, h, w), standardised.
-            components: its ``principal_components``, at least as many as there are dimensions, if known.
-        """
-        noise = self.tower.initialize_from_data(x, components)
-        if noise is not None and self.config.likelihood == "channel":
-            self.pixel_log_var.fill_(math.log(noise))
 
     def through(self, latents: Iterable[Tensor], state: TopDownState) -> TopDownState:
         """The way down from a state through more latents, coarse to fine, each (batch, ...)."""
@@ -81,18 +60,6 @@ class LadderVAE(nn.Module):
             log_var = low + torch.nn.functional.softplus(log_var - low)
         return Gaussian(mean, log_var.expand_as(mean))
 
-    def decode_latents(self, latents: list[Tensor], context_maps: list[Tensor] | None = None) -> Gaussian:
+    def decode_latents(self, latents: list[Tensor]) -> Gaussian:
         """As ``decode``, of all latents, coarse to fine, each (batch, ...)."""
-        return self.decode(self.through(latents, self.tower.top_down(latents[0], context_maps)))
-
-
-def build_tower(
-    config: LadderConfig,
-    shape: tuple[int, int, int],
-    context_shape: tuple[int, int, int] | None = None,
-    n_proposals: int = 0,
-) -> Tower:
-    """The tower that ``config.tower`` names, for data of ``shape``; arguments are those of the ladder."""
-    if config.tower == "conv":
-        return ConvolutionalTower(config, shape, context_shape if config.conditional else None, n_proposals)
-    return {"fc": FullyConnectedTower, "linear": LinearTower}[config.tower](config, shape)
+        return self.decode(self.through(latents, self.tower.top_down(latents[0])))

@@ -16,18 +16,17 @@ from torch import Tensor
 from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
-from coembed.models.cdvae.conditional import ConditionalField
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition
 from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.inference import Inference, noise_source
 from coembed.models.cdvae.sampler import CoEmbeddingSampler
+from coembed.models.conditional import ConditionalField
 from coembed.models.files import save_pretrained
 from coembed.models.nn import eval_mode
-from coembed.numerics.pca import principal_components
 from coembed.numerics.random import Streams
 
-START_ROWS = 40_000  # pairs that starting values are computed from, at most
+START_ROWS = 40_000  # pairs that statistics are taken of, at most
 
 
 class CDVAE(CoEmbeddingSampler, Trainable):
@@ -54,7 +53,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
 
     @torch.no_grad()
     def initialise(self, condition: Tensor, field: Tensor) -> None:
-        """Statistics of the data and closed-form starting values; call once, before the first step.
+        """Statistics of the data; call once, before the first step.
 
         Args:
             condition: (n, c, h, w) training conditions, natural units.
@@ -71,22 +70,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
                 f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
             )
         rows = evenly_spaced(len(condition), START_ROWS)  # of all photos
-        condition, field = condition[rows].float(), field[rows].float()
-        self._measure(condition, field)
-        xc, xg = self._standardise(condition, "condition"), self._standardise(field, "field")
-        components = None
-        if self.regression is not None and self.config.condition.tower == "linear":  # both read the same
-            rank = max(self.regression.rank, sum(self.config.condition.codes))
-            flat = xc.flatten(1)
-            components = principal_components(flat - flat.mean(0), rank)
-        self.condition_ladder.initialize_from_data(xc, components)
-        if self.regression is not None:
-            # Without the U-Net, which starts at zero: its pass over all pairs would be minutes for nothing.
-            xg = xg - self.regression.initialize_from_data(xc, xg, components)
-        self.field_ladder.initialize_from_data(xg)
-        if self.mode_proposals is not None and self.regression is not None:
-            self.mode_proposals.initialize_from_data(self.regression.ridge(xc)[0], xg)
-        self.tie.initialize_from_data(self.condition_ladder, self.field_ladder, xc, xg)
+        self._measure(condition[rows].float(), field[rows].float())
 
     def loss(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
@@ -107,41 +91,13 @@ class CDVAE(CoEmbeddingSampler, Trainable):
             torch.manual_seed(seed)
             return self._loss(condition, field, generator, warmup)
 
-    def scored_draws(
-        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Fields as ``sample`` gives them, n per condition, but differentiable, and the true fields.
-
-        Noise is reparameterised, so that every Gaussian's mean and scale have gradients; the weights that a
-        mixture's component is picked by have none. Temperatures, active dimensions, pixel noise and the range
-        of samples are the config's: what is scored is what a user gets. Lower latents are told from the decoded
-        sample of the top one, so their networks learn to go on from samples, not from latents of true fields
-        alone. Networks are as in use, without dropout: noise that no sample has would be taken for spread.
-
-        Args:
-            condition: (batch, c, h, w), natural units.
-            field: (batch, c, h, w), natural units.
-            n: fields per condition.
-            generator: of the noise, on any device.
-
-        Returns:
-            ``(samples, truth)``, (n, batch, c, h, w) and (batch, c, h, w), both standardised.
-        """
-        with eval_mode(self):
-            enc, truth = self.encode(condition), self.standardise_field(field)
-            noise = torch.randn(n * len(enc), self._noise_size, generator=generator, device=generator.device)
-            noise = self._truncate_noise(noise.to(truth.device), self.sampling.default.n_active_dims)
-            rows = enc[enc.index(n)]
-            fields = self.sample_fields(rows, self.split_noise(noise), self.temperatures(1.0))
-            return self._within_clip(fields).view(n, len(enc), *self.config.field_shape), truth
-
     @torch.no_grad()
     def latents(self, condition: Tensor, field: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Posterior means of both sides' latents, coarse to fine, without any noise."""
         with eval_mode(self):
             enc = self._read(condition)
             of_condition = self.condition_ladder.tower.infer(enc.condition, None)
-            return of_condition.means, self.infer_field(enc, field).means
+            return of_condition.means, self.infer_field(field).means
 
     def latent_scales(self) -> tuple[list[Tensor], list[Tensor]]:
         """The prior's standard deviation of every dimension, (size,) per layer: less than 1 where tied."""
@@ -150,7 +106,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
     def _loss(
         self, condition: Tensor, field: Tensor, generator: torch.Generator, warmup: float
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
-        enc, residual, qc, qg = self._infer(condition, field, generator)
+        enc, xg, qc, qg = self._infer(condition, field, generator)
         rate_field, tie = self.tie.rate(self.field_ladder, qg, qc, enc)
         rate_condition = torch.stack([kl + self._free_bits(kl) for kl in qc.kl()]).sum(0)
         if self.tie.leaves_lower_layers and self.config.free_bits:
@@ -158,7 +114,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
             top = rate_field + tie - sum(below)
             rate_field = rate_field + sum(self._free_bits(kl) for kl in (top, *below))
         distortion_condition = -self.condition_ladder.decode(qc.state).log_prob(enc.condition)
-        distortion_field = -self.field_ladder.decode(qg.state).log_prob(residual)
+        distortion_field = -self.field_ladder.decode(qg.state).log_prob(xg)
         warmup = warmup if self.config.warmup else 1.0
         total = distortion_condition + distortion_field
         total = total + warmup * (rate_condition + rate_field + tie)
@@ -210,12 +166,11 @@ class CDVAE(CoEmbeddingSampler, Trainable):
     ) -> list[Tensor]:
         """One sample of q(zg | xg) per pair, flat, coarse to fine: each (batch, size).
 
-        The condition is needed where a regression takes its part off the field first. The model should be in
-        evaluation mode.
+        The model should be in evaluation mode.
         """
-        enc, xg = self._read(condition), self.standardise_field(field)
-        noise = noise_source(generator, xg.device)
-        q = self.field_ladder.tower.infer(xg - enc.mean, noise, context_maps=enc.context_maps)
+        self._check(condition, self.config.condition_shape, "condition")
+        xg = self.standardise_field(field)
+        q = self.field_ladder.tower.infer(xg, noise_source(generator, xg.device))
         return [z.flatten(1) for z in q.latents]
 
     @torch.no_grad()
@@ -238,22 +193,13 @@ class CDVAE(CoEmbeddingSampler, Trainable):
     def _infer(
         self, condition: Tensor, field: Tensor, generator: torch.Generator
     ) -> tuple[EncodedCondition, Tensor, Inference, Inference]:
-        """Conditions with latents, what the regression leaves of fields, and the posteriors of both sides."""
+        """Conditions with latents, standardised fields, and the posteriors of both sides."""
         enc, xg = self._read(condition), self.standardise_field(field)
-        residual, noise = xg - enc.mean, noise_source(generator, xg.device)
+        noise = noise_source(generator, xg.device)
         qc, enc = self.infer_condition(enc, noise)
-        return enc, residual, qc, self.field_ladder.tower.infer(residual, noise, context_maps=enc.context_maps)
+        return enc, xg, qc, self.field_ladder.tower.infer(xg, noise)
 
     def _free_bits(self, kl: Tensor) -> Tensor:
         """The rest up to the constant ``free_bits`` of a layer whose mean divergence is below that, else 0."""
         short = kl.detach().mean() < self.config.free_bits
         return torch.where(short, self.config.free_bits - kl, 0.0)
-
-    def _within_clip(self, field: Tensor) -> Tensor:
-        """Standardised fields (rows, c, h, w) kept to the range that samples are clipped to, if any."""
-        if not self.config.clip:
-            return field
-        for bound, nearer in zip(self.config.clip, (torch.maximum, torch.minimum), strict=True):
-            level = field.new_full((1, self.config.field_shape[0], 1, 1), bound)
-            field = nearer(field, self._standardise(level, "field"))
-        return field

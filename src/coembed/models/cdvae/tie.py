@@ -3,12 +3,11 @@ r"""A tie: p(zg | zc), what a condition's latents say of a field's latents (pape
 Every tie answers the same questions, whatever its family; a subclass overrides what it knows better:
 
 * ``conditional``: p(next latent | latents above, zc), a Gaussian or a mixture of them, layer by layer;
-* ``top``: the first of those in closed form, of all latents at once where ``is_joint``: where steering begins;
 * ``sample``: latents of the field, from noise handed in, ``noise_size`` numbers per sample;
 * ``log_prob``: log p(zg | zc) of given latents, normalised: the model as it is sampled;
 * ``rate``: E_q[log q(zg) - log p(zg | zc)] and what the tie adds to the rate of zc, one value per example;
 * ``condition_log_prior``: log p(zc) of the joint; ``latent_scales``: its standard deviations, and the field's;
-* ``initialize_from_data`` and ``diagnostics``: starting values in closed form, numbers for the log.
+* ``diagnostics``: numbers for the log.
 
 There is no p(zg | zc) as one distribution object: it is sampled and judged layer by layer, along the way down
 the field's ladder, which these take. Latents are lists, coarse to fine.
@@ -16,8 +15,8 @@ the field's ladder, which these take. Latents are lists, coarse to fine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Set
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +28,6 @@ from coembed.models.cdvae.ladder import LadderVAE
 from coembed.numerics.distributions import Gaussian, Mixture
 
 
-class Held(NamedTuple):
-    """Latents that the samples of a model hold still.
-
-    Attributes:
-        layers: of latents whose noise is scaled by 0.
-        n_active_dims: leading dimensions of the top latent that vary; 0: all.
-    """
-
-    layers: frozenset[int] = frozenset()
-    n_active_dims: int = 0
-
-
 class Tie(nn.Module):
     """No tie: the field's latents come from its ladder's own prior. The base of every other tie.
 
@@ -48,23 +35,20 @@ class Tie(nn.Module):
         config: of the family.
         condition: the condition's ladder.
         field: the field's ladder.
-        feature_size: length of the regression's features, 0 where the tie reads none.
     """
 
     leaves_lower_layers: bool = True
     """Latents below the top one are told by the ladder's own prior alone."""
-    moves_lower_latents = False
-    """A network of the tie's tells latents below the top one from those above them."""
     is_joint = False
     """One mixture holds the latents of every layer."""
 
     config: Any  # of the family's own class
 
-    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0):
+    def __init__(self, config: TieConfig, condition: LadderVAE, field: LadderVAE):
         super().__init__()
         self.config = config
         self.condition_sizes, self.sizes = condition.code_sizes, field.code_sizes
-        self.shapes, self.feature_size = field.code_shapes, feature_size
+        self.shapes = field.code_shapes
 
     @property
     def noise_size(self) -> int:
@@ -101,21 +85,12 @@ class Tie(nn.Module):
             state = ladder.tower.step(state, latent)
             yield self.lower_conditional(ladder, state, enc)
 
-    def top(self, ladder: LadderVAE, enc: EncodedCondition) -> Gaussian | Mixture:
-        """p(top latent | zc), of all latents at once where ``is_joint``, in closed form.
-
-        Raises:
-            ModelError: a tie that has no closed form.
-        """
-        return self.top_conditional(ladder, top_down(ladder, enc), enc)
-
     def sample(
         self,
         ladder: LadderVAE,
         enc: EncodedCondition,
         noise: Tensor,
         temperatures: list[float],
-        top: Gaussian | Mixture | None = None,
     ) -> TopDownState:
         """Latents of fields, at the end of the ladder's way down, from ``noise`` (batch, noise_size).
 
@@ -124,12 +99,11 @@ class Tie(nn.Module):
             enc: conditions with latents, one per row.
             noise: standard normals; the first picks a mixture's component.
             temperatures: scale of the noise of every layer, top first.
-            top: sampled in place of what the tie says of the top latent.
         """
         uniform, state = torch.special.ndtr(noise[:, 0]), top_down(ladder, enc)
         for i, part in enumerate(noise[:, 1:].split(self.sizes, -1)):
             part = part.view(-1, *self.shapes[i])
-            found = top if top is not None and i == 0 else self.conditional(ladder, state, enc)
+            found = self.conditional(ladder, state, enc)
             if isinstance(found, Mixture):
                 latent = found.sample(uniform, part.flatten(1), temperatures[i]).view_as(part)
             else:
@@ -143,9 +117,10 @@ class Tie(nn.Module):
         enc: EncodedCondition,
         sampled: list[Tensor],
         own: list[Tensor],
-        held: Held,
+        held: Set[int],
     ) -> list[Tensor]:
-        """Latents of given fields in what samples vary; what samples hold still is as the samples have it.
+        """Latents of given fields in what samples vary; layers that samples hold still are as the samples have
+        it.
 
         A layer below the top that is held still is what is expected given the layers above it.
 
@@ -154,17 +129,14 @@ class Tie(nn.Module):
             enc: conditions with latents, one per row.
             sampled: latents of samples, coarse to fine, each (rows, ...).
             own: latents of the given fields, alike.
-            held: what samples hold still.
+            held: numbers of the layers that samples hold still.
         """
         state, latents = top_down(ladder, enc), []
         for layer, (sample, given) in enumerate(zip(sampled, own, strict=True)):
             latent = given
-            if layer in held.layers:
+            if layer in held:
                 expected = None if layer == 0 or self.is_joint else self.conditional(ladder, state, enc)
                 latent = expected.mean if isinstance(expected, Gaussian) else sample
-            elif layer == 0 and held.n_active_dims:
-                active = torch.arange(sample[0].numel(), device=sample.device) < held.n_active_dims
-                latent = torch.where(active.view(1, *sample.shape[1:]), given, sample)
             latents.append(latent)
             state = ladder.tower.step(state, latent)
         return latents
@@ -191,19 +163,6 @@ class Tie(nn.Module):
         """Standard deviations of the joint's prior, of both sides: (size,) per layer, top first."""
         return [torch.ones(size) for size in self.condition_sizes], [torch.ones(size) for size in self.sizes]
 
-    @torch.no_grad()
-    def initialize_from_data(
-        self, condition: LadderVAE, field: LadderVAE, xc: Tensor, residual: Tensor
-    ) -> None:
-        """Set what has a closed form, if anything has.
-
-        Args:
-            condition: the condition's ladder, with starting values.
-            field: the field's, likewise.
-            xc: (n, c, h, w), standardised conditions.
-            residual: (n, c', h', w'), what the regression leaves of their fields.
-        """
-
     def diagnostics(self, field: Inference, enc: EncodedCondition) -> dict[str, float]:
         """Numbers for the log of a training run."""
         return {}
@@ -211,4 +170,4 @@ class Tie(nn.Module):
 
 def top_down(ladder: LadderVAE, enc: EncodedCondition) -> TopDownState:
     """The field ladder's way down for conditions, before the top latent."""
-    return ladder.tower.top_down(enc.mean, enc.context_maps)
+    return ladder.tower.top_down(enc.condition)

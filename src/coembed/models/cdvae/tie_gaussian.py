@@ -25,10 +25,8 @@ class GaussianTie(Tie):
     p(zg_i | zg_{i+1}, zc_i) is the normalised product of that prior and N(zc_i, s).
     """
 
-    def __init__(
-        self, config: GaussianTieConfig, condition: LadderVAE, field: LadderVAE, feature_size: int = 0
-    ):
-        super().__init__(config, condition, field, feature_size)
+    def __init__(self, config: GaussianTieConfig, condition: LadderVAE, field: LadderVAE):
+        super().__init__(config, condition, field)
         pairs = zip(self.condition_sizes, self.sizes, strict=False)
         self.tied = [max(1, math.ceil(config.fraction * min(a, b))) for a, b in pairs]
         self.leaves_lower_layers = config.layers == "top"

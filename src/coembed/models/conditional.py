@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from coembed.errors import ModelError
-from coembed.models.cdvae.importance import log_weights
-from coembed.models.cdvae.sampler import CoEmbeddingSampler
+from coembed.models.base import DensityBound, Sampler
 from coembed.numerics.random import Streams
+
+
+class _Bounded(Sampler, DensityBound, Protocol):
+    """A sampler whose density is bounded."""
 
 
 class ConditionalField:
     """P(field | condition): a distribution over fields for a batch of conditions.
 
     Args:
-        model: any co-embedding model.
+        model: one with latents.
         condition: (batch, c, h, w), natural units.
     """
 
-    def __init__(self, model: CoEmbeddingSampler, condition: Tensor):
+    def __init__(self, model: _Bounded, condition: Tensor):
         self.model, self.condition = model, condition
 
     def sample(
@@ -56,8 +61,7 @@ class ConditionalField:
             ModelError: no particles, or a field of another shape.
         """
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        weights = log_weights(self.model, self.condition, field, particles=particles, generator=generator)
-        return weights.bound(joint=False)
+        return self.model.log_conditional(self.condition, field, particles=particles, generator=generator)
 
     log_prob = log_prob_bound
     """The bound, under the name that distributions give their densities."""

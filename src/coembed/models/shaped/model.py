@@ -1,0 +1,209 @@
+r"""The photo-shaped model: a co-embedding whose field decoder is linear in its code, by maps that the photo
+draws.
+
+.. math:: y = \mu(x) + \sum_r z_r L_r(x) + W^T \mathrm{diag}(s_k(x))\, e, \quad z \sim p(z \mid k, x), \quad k
+\sim \pi(x)
+
+In the paper's words: the tie p(z | x) is a mixture density network (eq. 6), the decoder a linear map that the
+condition makes, and inference is in closed form (``density``), so that nothing has to be learned but what
+generates. Kin: mixtures of factor analysers (Ghahramani and Hinton 1996), stochastic segmentation networks
+(Monteiro et al. 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from coembed.data.pairs import evenly_spaced
+from coembed.errors import ModelError
+from coembed.models.base import Latents, ScoredDraws, Trainable
+from coembed.models.conditional import ConditionalField
+from coembed.models.files import save_pretrained
+from coembed.models.nn import eval_mode, full_precision
+from coembed.models.shaped.config import ShapedConfig
+from coembed.models.shaped.density import CodePosterior, Modes, log_likelihood
+from coembed.models.shaped.network import Drawing
+from coembed.models.shaped.sampling import component_draws
+from coembed.models.shaped.start import start
+from coembed.models.shaped.steered import SteeredSampler
+
+START_ROWS = 20_000  # pairs that starting values are computed from, at most
+
+
+class PhotoShaped(SteeredSampler, Trainable):
+    """P(field | condition) from scattered pairs, with a spread that follows what is in the photo.
+
+    The arguments are those of ``PhotoShapedSampler``.
+
+    >>> model = PhotoShaped(ShapedConfig((3, 16, 16), (1, 16, 16)))
+    >>> model(torch.rand(2, 3, 16, 16)).sample(5).shape
+    torch.Size([5, 2, 1, 16, 16])
+    """
+
+    kind: ClassVar[str] = "shaped"
+
+    config: ShapedConfig
+
+    def forward(self, condition: Tensor) -> ConditionalField:
+        """P(field | condition) as a distribution: ``.sample(n)``, ``.log_prob_bound(field, particles)``."""
+        return ConditionalField(self, condition)
+
+    @torch.no_grad()
+    def initialise(self, condition: Tensor, field: Tensor) -> None:
+        """Statistics of the data and closed-form starting values; call once, before the first step.
+
+        Args:
+            condition: (n, c, h, w) training conditions, natural units.
+            field: their fields.
+
+        Raises:
+            ModelError: shapes that are not the config's, conditions and fields that are not as many, or a
+                channel that is constant everywhere.
+        """
+        self._check(condition, self.config.condition_shape, "condition")
+        self._check(field, self.config.field_shape, "field")
+        if len(condition) != len(field):
+            raise ModelError(
+                f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
+            )
+        rows = evenly_spaced(len(condition), START_ROWS)
+        self._measure(condition[rows].float(), field[rows].float())
+        start(self.network, self.wavelets, self._standardise(field[rows].float(), "field"))
+
+    def loss(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
+    ) -> dict[str, Tensor]:
+        """-log p(field | condition) of standardised fields, nats, (batch,): its bound with several modes."""
+        return self.loss_and_latents(condition, field, generator=generator, warmup=warmup)[0]
+
+    def loss_and_latents(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
+    ) -> tuple[dict[str, Tensor], Latents]:
+        """As ``loss``, with codes for guidance: E[z | x] of the condition and E[z | y, x] of the field."""
+        del warmup
+        drawing = self._draw_training(condition, generator)
+        found = self._exactly(drawing, field)
+        loss = -found.log_prob()
+        return {"total": loss, "field": loss}, ([self._expected(drawing)], [found.expected_code()])
+
+    def loss_and_draws(
+        self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Latents, ScoredDraws]:
+        """As ``loss_and_latents``, with n draws of every component, differentiable, from the same pass."""
+        drawing = self._draw_training(condition, generator)
+        found = self._exactly(drawing, field)
+        loss = -found.log_prob()
+        with full_precision(condition):
+            samples = component_draws(drawing, self.wavelets, n, generator)
+            draws = ScoredDraws(samples, self.standardise_field(field), torch.softmax(drawing.logits, -1))
+        latents = [self._expected(drawing)], [found.expected_code()]
+        return {"total": loss, "field": loss}, latents, draws
+
+    @torch.no_grad()
+    def latents(self, condition: Tensor, field: Tensor) -> Latents:
+        """E[z | x] and E[z | y, x], (batch, R), each as the one layer there is."""
+        with eval_mode(self):
+            drawing = self.encode(condition)
+            return [self._expected(drawing)], [self.posterior(drawing, field).expected_code()]
+
+    def latent_scales(self) -> Latents:
+        """1 for every number of the code: the deviations that a model starts with."""
+        ones = torch.ones(self.config.factors, device=self.field_mean.device)
+        return [ones], [ones]
+
+    @torch.no_grad()
+    def diagnostics(
+        self, condition: Tensor, field: Tensor, *, generator: torch.Generator
+    ) -> dict[str, float | list[float]]:
+        """Nats that fields tell of their code, numbers of the code in use, effective components.
+
+        A number is in use if the variance of its posterior mean over the examples exceeds 0.01.
+        ``components_effective``: exponential of the mean responsibility's entropy.
+        """
+        drawing = self.encode(condition)
+        found = self.posterior(drawing, field)
+        code = (
+            found.mean
+            + (found.scale @ self._normal(found.mean.shape, generator)[..., None]).squeeze(-1).float()
+        )
+        weights = found.log_weights.exp()
+        gained = log_likelihood(drawing, self.wavelets, self.standardise_field(field), code)
+        nats = (weights * (gained - (found.log_joint - torch.log_softmax(drawing.logits, -1)))).sum(-1)
+        mean = weights.mean(0)
+        return {
+            "kl_field": [nats.mean().item()],
+            "active_field": [float((found.expected_code().var(0) > 0.01).sum())],
+            "components_effective": torch.special.entr(mean).sum().exp().item(),
+        }
+
+    @torch.no_grad()
+    def log_conditional(
+        self, condition: Tensor, field: Tensor, *, particles: int = 1, generator: torch.Generator
+    ) -> Tensor:
+        """log p(field | condition), natural units, nats, (batch,).
+
+        With one mode per factor it is exact, and ``particles`` say nothing. With more it is a lower bound in
+        expectation: in closed form for one particle, else the larger of that and the importance-weighted one.
+
+        Raises:
+            ModelError: no particles, or shapes that are not the model's.
+        """
+        if particles < 1:
+            raise ModelError(f"particles: got {particles}, expected at least 1")
+        with eval_mode(self):
+            drawing, standardised = self.encode(condition), self.standardise_field(field)
+            found = self.posterior(drawing, field)
+            bound = found.log_prob()
+            if particles > 1 and self.config.modes > 1:
+                weighted = self._importance(drawing, standardised, found, particles, generator)
+                bound = torch.maximum(bound, weighted)
+            height_width = self.config.field_shape[1] * self.config.field_shape[2]
+            return bound - self.field_std.log().sum() * height_width - self._log_volume(field)
+
+    def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
+        """Write the model to a folder (see ``coembed.save_pretrained``)."""
+        save_pretrained(self, folder, task=task, card=card)
+
+    def _draw_training(self, condition: Tensor, generator: torch.Generator) -> Drawing:
+        # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
+        with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
+            torch.manual_seed(seed)
+            return self.encode(condition)
+
+    def _exactly(self, drawing: Drawing, field: Tensor) -> CodePosterior:
+        with full_precision(field):
+            return self.posterior(drawing, field)
+
+    def _expected(self, drawing: Drawing) -> Tensor:
+        weights = torch.softmax(drawing.logits, -1)
+        return (weights[..., None] * Modes.of(drawing).moments()[0].float()).sum(1)
+
+    def _normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        noise = torch.randn(*shape, generator=generator, device=generator.device, dtype=torch.float64)
+        return noise.to(self.field_mean.device)
+
+    def _importance(
+        self,
+        drawing: Drawing,
+        field: Tensor,
+        found: CodePosterior,
+        particles: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Importance-weighted bound from the posterior's Gaussians, every component with its own particles."""
+        modes, rows = Modes.of(drawing), []
+        volume = found.scale.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        for _ in range(particles):
+            noise = self._normal(found.mean.shape, generator)
+            code = found.mean + (found.scale @ noise[..., None]).squeeze(-1)
+            log_q = -0.5 * (noise.square().sum(-1) + noise.shape[-1] * math.log(2 * math.pi)) - volume
+            likelihood = log_likelihood(drawing, self.wavelets, field, code.float())
+            rows.append(likelihood.double() + modes.log_prob(code) - log_q)
+        weights = torch.logsumexp(torch.stack(rows), 0) - math.log(particles)
+        return torch.logsumexp(weights + torch.log_softmax(drawing.logits.double(), -1), -1).float()
