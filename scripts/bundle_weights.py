@@ -1,4 +1,4 @@
-"""A trained run as bundled weights: half precision, with a card made from the run and its evaluation.
+"""A trained run as bundled weights: 8 bits per weight, with a card made from the run and its evaluation.
 
 python scripts/bundle_weights.py RUN EVALUATION.json DEST --data "what the photos were"
 """
@@ -12,13 +12,13 @@ from typing import Any
 
 from coembed.models.files import WEIGHTS_FILE, save_pretrained
 from coembed.models.pretrained import load_pretrained
-from coembed.models.sampling_config import CALIBRATED, SamplingConfig
+from coembed.models.sampling_config import SamplingConfig
 from coembed.serialization import read_json
 
-MAX_MB = 12
+MAX_MB = 4
 ABOUT = {
     "resaturation": (
-        "Draws saturation fields (HSV) for the brightness (HSV value) of a photo, at 32 x 32; "
+        "Draws saturation fields (HSV) for the brightness (HSV value) and hue of a photo, at 32 x 32; "
         "`coembed resaturate` brings them to the photo's own resolution.",
         "Each photo was seen with its own saturation only.",
         (
@@ -50,8 +50,7 @@ ABOUT = {
         "Each frame was seen with the one motion that followed it. Motion was estimated by optical flow there "
         "and back; cells are means of what both ways confirm, and frames where less than half is confirmed "
         "were left out, of training and of the table. So motion faster than the estimator can follow is "
-        "missing. Fields are clipped to one frame per second. Half of the table's scenes served to fit the two "
-        "calibrated temperatures.",
+        "missing. Fields are clipped to one frame per second.",
         (
             "What moves next can hardly be told from one small frame: the scores are close to those of motions "
             "drawn at random from training, and even to those of motions of the true action, which no model is "
@@ -82,12 +81,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("dest", type=Path)
-    parser.add_argument("--model", type=Path, help="the run's model made smaller (trim_weights.py)")
     parser.add_argument("--rounded", action="store_true", help="the evaluation is of the weights as bundled")
     parser.add_argument("--name", default="default", help="the model's name in the evaluation, if not first")
     parser.add_argument("--data", required=True, help="what the photos were, for the card")
     options = parser.parse_args()
-    trained = load_pretrained(options.model or options.run)
+    trained = load_pretrained(options.run)
     record = read_json(options.run / "run.json")
     with (options.run / "metrics.jsonl").open(encoding="utf-8") as log:
         last = json.loads(log.readlines()[-1])
@@ -95,7 +93,7 @@ def main() -> None:
     # A quality table has the simple samplers first, an evaluation of the model the model.
     evaluation["samplers"].sort(key=lambda sampler: sampler["name"] != options.name)
     text = card(trained.task, trained.model, record, last, evaluation, options.data, options.rounded)
-    save_pretrained(trained.model, options.dest, task=trained.task, card=text, dtype="float16")
+    save_pretrained(trained.model, options.dest, task=trained.task, card=text, dtype="int8")
     size = (options.dest / WEIGHTS_FILE).stat().st_size / 1e6
     print(f"{options.dest}: {size:.2f} MB")
     if size > MAX_MB:
@@ -104,22 +102,9 @@ def main() -> None:
 
 def drawing(sampling: SamplingConfig) -> str:
     """Difference between draws and the density that was learned, in words."""
-    own, calibrated = sampling.default, sampling.profiles.get(CALIBRATED)
-    temperatures = " and ".join(f"{t:g}" for t in own.temperatures) or "1"
-    where = (
-        f", in the {own.n_active_dims} leading dimensions of the top code alone" if own.n_active_dims else ""
-    )
-    said = f"temperature {temperatures} for the codes, top first{where}"
-    if calibrated is None:
-        return said
-    fitted = " and ".join(f"{t:g}" for t in calibrated.temperatures)
-    return f"{said}. With `:{CALIBRATED}` after its name: {fitted}, in all dimensions, fitted on held-out pairs"
-
-
-def _called(name: str, *, first: bool) -> str:
-    if name.endswith(f":{CALIBRATED}"):
-        return f"this model, `:{CALIBRATED}`"
-    return "this model" if first else name
+    if not any(temperature != 1 for temperature in sampling.temperatures):
+        return "as learned, at temperature 1"
+    return f"at temperature {' and '.join(f'{t:g}' for t in sampling.temperatures)} for code and detail"
 
 
 def card(
@@ -133,12 +118,12 @@ def card(
 ) -> str:
     """The model card, Markdown; every number comes from the run and its evaluation."""
     generated, seen_as, limits = ABOUT[task]
-    when = "on these weights" if rounded else "on the weights before they were rounded to half precision"
+    when = "on these weights" if rounded else "on the weights before they were rounded"
     samplers = evaluation["samplers"]
     keys = [key for key in ROWS if key in samplers[0]["summary"]]
     head = "| sampler | " + " | ".join(keys) + " |\n|---|" + "---|" * len(keys)
     lines = [
-        f"| {_called(s['name'], first=k == 0)} | "
+        f"| {s['name'] if k else 'this model'} | "
         + " | ".join(f"{s['summary'][key]['value']:.4g}" for key in keys)
         + " |"
         for k, s in enumerate(samplers)
@@ -149,7 +134,7 @@ def card(
     first = samplers[0]
     return "\n".join(
         [
-            f"# {task}: a CDVAE of CoEmbed",
+            f"# {task}: a photo-shaped model of CoEmbed",
             "",
             generated,
             "",
@@ -161,7 +146,7 @@ def card(
             "",
             f"Preset `{train['preset']}`, {count:.1f} million parameters, {pairs_seen}, batches of "
             f"{train['batch_size']}, seed {train['seed']}. Draws: {drawing(model.sampling)}. Matrices are "
-            "stored in half precision.",
+            "stored in 8 bits, with a step per row.",
             "",
             "## Measured",
             "",

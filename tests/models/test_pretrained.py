@@ -43,6 +43,23 @@ def test_half_precision_is_half_the_bytes_for_matrices_and_exact_for_vectors(tin
     assert torch.equal(loaded.scale, tiny.scale)
 
 
+def test_eight_bits_are_a_quarter_of_the_bytes_and_within_half_a_step(tmp_path):
+    torch.manual_seed(0)
+    model = CDVAE(preset("paper-shallow", (1, 8, 8), (1, 8, 8)))
+    sizes = {}
+    for dtype in ("float32", "int8"):
+        folder = files.save_pretrained(model, tmp_path / dtype, task="t", dtype=dtype)
+        sizes[dtype] = (folder / "model.safetensors").stat().st_size
+    assert sizes["int8"] < 0.27 * sizes["float32"]
+    found = hub.from_pretrained(tmp_path / "int8").state_dict()
+    for name, tensor in model.state_dict().items():
+        if tensor.dim() < 2:
+            assert torch.equal(found[name], tensor)
+            continue
+        step = tensor.flatten(1).abs().amax(1) / 127
+        assert ((found[name] - tensor).flatten(1).abs().amax(1) <= 0.5001 * step).all()
+
+
 def test_loading_leaves_the_callers_random_numbers_alone(folder):
     torch.manual_seed(3)
     wanted = torch.rand(4)
@@ -140,7 +157,9 @@ def test_saving_refuses_what_could_not_be_loaded(tiny, tmp_path):
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_folder_of_an_older_format_says_what_to_do(folder, version):
     edit_config(folder, version=version)
-    with pytest.raises(ModelError, match=r"expected .* version 3: a model from before CoEmbed 0.3; train it"):
+    with pytest.raises(
+        ModelError, match=r"expected .* version 3: a model of an earlier CoEmbed, whose kind is gone"
+    ):
         hub.from_pretrained(folder)
 
 

@@ -26,7 +26,9 @@ VERSION = 3
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 SAMPLING_FILE = "sampling.json"
 
-Dtype = Literal["float32", "float16"]
+Dtype = Literal["float32", "float16", "int8"]
+STEPS = 127  # of int8, either way
+_SCALE = ":scale"  # ends the name of the tensor that holds the step of every row of one in int8
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ def save_pretrained(
         folder: made if need be; files of these names are replaced.
         task: name of the task, e.g. ``"resaturation"``.
         card: the text of README.md; None leaves whatever card is there.
-        dtype: of the stored matrices and kernels. ``"float16"`` halves the file; vectors and scalars, which
-            hold the statistics, stay float32. What a model itself holds in float16 stays so.
+        dtype: of the stored matrices and kernels. ``"float16"`` halves the file, ``"int8"``, with a step of its
+            own per row, quarters it; vectors and scalars, which hold the statistics, stay float32. What a
+            model itself holds in float16 stays so.
 
     Returns:
         The folder.
@@ -66,7 +69,9 @@ def save_pretrained(
         raise ModelError(
             f"{type(model).__name__} is no kind of model that can be saved: it has no kind and config"
         )
-    tensors = {name: _stored(name, tensor, dtype) for name, tensor in model.state_dict().items()}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        tensors |= _stored(name, tensor, dtype)
     header = ModelHeader(FORMAT, VERSION, model.kind, task, to_dict(model.config))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,7 @@ def read_header(folder: str | Path) -> ModelHeader:
             found = f"{path}: format {data.get('format')!r} version {data.get('version')!r}"
             advice = ""
             if data.get("format") == FORMAT and data.get("version") in (1, 2):
-                advice = ": a model from before CoEmbed 0.3; train it again, or use it with that version"
+                advice = ": a model of an earlier CoEmbed, whose kind is gone; train it again"
             raise ModelError(f"{found}, expected {FORMAT!r} version {VERSION}{advice}")
         header = from_dict(ModelHeader, data, str(path))
     except ConfigError as error:
@@ -117,6 +122,7 @@ def read_weights(model: nn.Module, path: Path) -> None:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from None
     except SafetensorError as error:
         raise ModelError(f"{path}: not a whole safetensors file ({error})") from None
+    found = _in_float(found, wanted)
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing:
         raise ModelError(f"{path}: tensor {missing[0]!r} is missing ({len(missing)} of {len(wanted)} in all)")
@@ -133,13 +139,30 @@ def read_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in found.items()})
 
 
-def _stored(name: str, tensor: Tensor, dtype: Dtype) -> Tensor:
+def _stored(name: str, tensor: Tensor, dtype: Dtype) -> dict[str, Tensor]:
+    """A tensor as it is written, and in int8 the step of every row beside it."""
     tensor = tensor.detach().cpu().contiguous().clone()  # a clone each: safetensors refuses shared memory
     if not tensor.is_floating_point():
-        return tensor
-    half = tensor.dtype == torch.float16 or (dtype == "float16" and tensor.dim() >= 2)
+        return {name: tensor}
+    smaller = tensor.dim() >= 2
+    half = tensor.dtype == torch.float16 or (dtype == "float16" and smaller)
     stored = tensor.to(torch.float16 if half else torch.float32)
     if not bool(torch.isfinite(stored).all()):
         largest = float(tensor.abs().max())
         raise ModelError(f"{name}: not finite as {stored.dtype} (largest magnitude {largest:g}); not saved")
-    return stored
+    if dtype != "int8" or half or not smaller or not tensor.numel():
+        return {name: stored}
+    step = (stored.flatten(1).abs().amax(1) / STEPS).clamp(min=1e-12)
+    steps = step.view(-1, *[1] * (stored.dim() - 1))
+    return {name: (stored / steps).round().to(torch.int8), f"{name}{_SCALE}": step}
+
+
+def _in_float(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file with those in int8 multiplied by their steps."""
+    steps = {name[: -len(_SCALE)]: step for name, step in found.items() if name.endswith(_SCALE)}
+    tensors = {name: tensor for name, tensor in found.items() if not name.endswith(_SCALE)}
+    for name, step in steps.items():
+        tensor = tensors.get(name)
+        if tensor is not None and name in wanted and tensor.dim() and step.shape == tensor.shape[:1]:
+            tensors[name] = tensor.float() * step.float().view(-1, *[1] * (tensor.dim() - 1))
+    return tensors

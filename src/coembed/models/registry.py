@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from coembed.data.pairs import Pairs, as_pairs
 from coembed.errors import ConfigError, ModelError
 from coembed.models.base import ClosedForm, Sampler, Shape
-from coembed.models.baselines.regression import RegressionConfig
 from coembed.models.cdvae.presets import PAPER_PRESETS
 from coembed.models.nn import unet_fits
+from coembed.models.regression import RegressionConfig
 from coembed.models.shaped.presets import shaped
 
 # Models with latents that ``--preset`` may name: the photo-shaped one, and the paper's.

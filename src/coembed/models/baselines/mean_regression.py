@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
-from coembed.models.baselines.regression import Regression, RegressionConfig
 from coembed.models.normalization import Scaling, check_layer
+from coembed.models.regression import Regression, RegressionConfig
 from coembed.numerics.distributions import Gaussian
 from coembed.numerics.random import Streams
 

@@ -23,12 +23,12 @@ from coembed.data.store.store import PairStore
 from coembed.errors import ConfigError, DataError
 from coembed.models.base import Shape
 from coembed.models.baselines.random_fields import Dtype, dtype_name
-from coembed.models.baselines.regression import Regression, RegressionConfig
 from coembed.models.baselines.search import ExactSearch
 from coembed.models.baselines.smoothing import choose_smoothing, smooth
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.model import CDVAE
 from coembed.models.normalization import Scaling, check_layer
+from coembed.models.regression import Regression, RegressionConfig
 from coembed.numerics.random import Streams
 
 _BATCH = 1024  # conditions embedded together
