@@ -7,8 +7,8 @@ scored, so an interrupted run goes on where it stopped.
 
 Photo i reveals quarter i mod 4 of its frame. Four ways to sample the rest: without the hint; plain draws that
 agree best with it (of twenty times as many), which needs no code space; the model's posterior
-(``coembed.editing.steering``); and the same in some doubt of the model, as photos are edited.
-The same is done with fields that the model itself drew (temperature 1, all dimensions, pixel noise), where the
+(``sample_given``); and the same in some doubt of the model, as photos are edited.
+The same is done with fields that the model itself drew (temperature 1, unclipped), where the
 truth comes from the model: what is wrong there is the inference's, not the model's.
 """
 
@@ -27,8 +27,9 @@ from torch import Tensor
 from coembed.data.store.store import open_pairs
 from coembed.editing.loading import load_model
 from coembed.editing.steering.controls import MODEL_STD
-from coembed.editing.steering.inpaint import Hint, sample_hint
-from coembed.models.cdvae.model import CDVAE
+from coembed.models.sampling_config import SamplingConfig
+from coembed.models.shaped.model import PhotoShaped
+from coembed.models.steering import Hint
 from coembed.numerics.random import Streams
 from coembed.numerics.scoring_rules import crps, energy_score
 from coembed.serialization import read_json, write_json
@@ -82,11 +83,11 @@ def main() -> None:
 
 
 def _scores(
-    model: CDVAE, condition: Tensor, field: Tensor, rows: list[int], n: int
+    model: PhotoShaped, condition: Tensor, field: Tensor, rows: list[int], n: int
 ) -> dict[str, list[dict[str, float]]]:
     """Scores of every photo of a part, by whose field it is and the way of sampling."""
-    learned = model.with_sampling(temperatures=(), n_active_dims=0)
-    learned.config = dataclasses.replace(model.config, clip=None, decode="draw")
+    learned = model.with_sampling(SamplingConfig())
+    learned.config = dataclasses.replace(model.config, clip=None)
     own = learned.sample(condition, 1, generator=Streams(SEED + 1, rows))[0]
     mask = torch.zeros(len(rows), 1, *field.shape[-2:])
     height, width = field.shape[-2] // 2, field.shape[-1] // 2
@@ -100,7 +101,7 @@ def _scores(
             start, streams = time.process_time(), Streams(SEED, rows)
             if way.startswith("hint"):
                 doubted = dataclasses.replace(hint, model_std=MODEL_STD if way == "hint, doubted" else 0.0)
-                samples = sample_hint(sampler, condition, n, doubted, generator=streams)
+                samples = sampler.sample_given(condition, n, hint=doubted, generator=streams)
             else:
                 samples = sampler.sample(condition, n if way == "without" else MORE * n, generator=streams)
             if way == "nearest draws":

@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # `peers` and `machine` lie there
 
@@ -32,23 +30,10 @@ from coembed.models.base import Sampler
 from coembed.models.covering import Covering
 from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import SIMPLE, fit_closed_form
-from coembed.numerics.random import Streams
 from coembed.serialization import to_dict, write_bytes, write_json
 
 NEIGHBOURS, GAUSSIAN = "nearest, smoothed 1 px", "linear-Gaussian"
-_LEADING = 8
 _FROM = 1000  # pairs that the ones scored are spread over
-
-
-class Leading:
-    """Draws that vary in few leading dimensions of the top code."""
-
-    def __init__(self, model: Any, dims: int):
-        self.model, self.dims = model, dims
-
-    def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
-        """(n, batch, c, h, w)."""
-        return self.model.sample(condition, n, generator=generator, n_active_dims=self.dims)
 
 
 def main() -> None:
@@ -74,7 +59,6 @@ def main() -> None:
         f"{NEIGHBOURS}, covering": Covering(simple[NEIGHBOURS]),
         f"{GAUSSIAN}, covering": Covering(simple[GAUSSIAN]),
         "default": model,
-        f"default, {_LEADING} leading dimensions": Leading(model, _LEADING),
         "default, covering": Covering(model),
     }
     found: dict[str, Evaluation] = {}

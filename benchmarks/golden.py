@@ -42,12 +42,10 @@ CLOCK += ["commit", "sampling", "training"]
 TRAIN = "--images 256 --batch-size 16 --threads 1 --validate-every 128 --log-every 64"
 PRESETS = {  # name of the run: preset and options
     "default": "default",
-    "default-flow": "default --model tie.kind=flow tie.layers=top",
-    "default-experts": "default --model tie.experts=true",
-    "default-draw": "default --model decode=draw condition_code=sample tie.layers=all tie.refine=0",
+    "default-one-mode": "default --model modes=1 wavelet_order=1",
     "default-guided": "default --guidance.weight 1.0 --scores.fraction 0.5",
-    "conv": "conv",
-    "conv-contrastive": "conv --guidance.weight 1.0 --guidance.form contrastive",
+    "default-contrastive": "default --guidance.weight 1.0 --guidance.form contrastive",
+    "paper-draw": "paper-mdn4 --model decode=draw",
     "paper-gauss": "paper-gauss --guidance.weight 1.0",
 }
 PRESETS |= {
@@ -154,17 +152,13 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def evaluations() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Scores, temperatures and the paper's tables."""
+    """Scores and the paper's tables."""
     score = "--pairs pairs --limit 8 --samples 12 --threads 1"
     for name in PRESETS:
-        beside = "--baselines --intervals --against runs/conv" if name == "default" else ""
+        beside = "--baselines --intervals --against runs/paper-mdn4" if name == "default" else ""
         density = "" if name.startswith("nearest") else "--particles 3"
         options = f"{score} --scores full {beside} {density}"
         yield command(f"evaluate runs/{name} {options} --json scores/{name}.json")
-    fit = "calibrate runs/default --pairs pairs --limit 12 --samples 4 --threads 1"
-    yield command(f"{fit} --out calibrated")
-    yield command(f"{fit} --out beside --beside --tolerance 0.5")
-    yield command(f"evaluate beside:calibrated {score} --json scores/beside.json")
     few = "--samples 8 --photos 2 --limit 6 --threads 1 --minutes 1"
     methods = "random linear-gaussian nearest-features"  # those that are not trained by the clock
     yield command(f"reproduce --pairs pairs --out report {few} --methods {methods}")
@@ -180,15 +174,15 @@ def edits() -> Iterator[tuple[str, Callable[[], object]]]:
     )
     yield command(f"{photo} --out edits/plain --all --strength 0.7 --temperature 0.8")
     yield command(f"{photo} --out edits/typical")
-    yield command(f"{photo} --out edits/spread --pick spread --model resaturation:calibrated")
+    yield command(f"{photo} --out edits/spread --pick spread")
     yield command(f"{photo} --out edits/like {like} --closeness 0.5")
     yield command(f"{photo} --out edits/hint --hint small/retouched.png --mask small/mask.png")
     yield command(f"{photo} --out edits/keep {keep} {like}")
     yield command(f"{photo} --out edits/between --between 1 5")
-    for run in ("conv", "paper-gauss"):
-        yield command(f"{photo} --out edits/{run}-keep {keep} --model runs/{run}")
-        yield command(f"{photo} --out edits/{run}-between --between 0 3 --model runs/{run}")
-        yield command(f"{photo} --out edits/{run}-like {like} --model runs/{run}")
+    own = "--model runs/default"
+    yield command(f"{photo} --out edits/own-keep {keep} {own}")
+    yield command(f"{photo} --out edits/own-between --between 0 3 {own}")
+    yield command(f"{photo} --out edits/own-like {like} {own}")
     yield command(f"{photo} --out edits/nearest --model runs/nearest --all")
     yield command("relight small/suitcases.jpg --out edits/relit --format png -n 2")
     yield command(f"relight small/coast.png --out edits/relit-keep {keep}")
@@ -218,9 +212,9 @@ def models() -> None:
     import coembed
 
     bundled = ("resaturation", "relighting", "motion")
-    own = (f"runs/{name}" for name in ("conv", "paper-mdn4", "default-flow", "default-draw"))
+    own = (f"runs/{name}" for name in ("default", "paper-mdn4", "default-one-mode", "paper-draw"))
     Path("models").mkdir()
-    for name in (*bundled, *(f"{name}:calibrated" for name in bundled), *own):
+    for name in (*bundled, *own):
         model = coembed.from_pretrained(name)
         random = torch.Generator().manual_seed(0)
         condition = torch.rand(3, *model.config.condition_shape, generator=random)

@@ -1,6 +1,6 @@
 """The quality table: simple samplers and models on the first 1,000 validation photos, 100 samples each.
 
-    python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...] [NAME=FOLDER:calibrated ...]
+    python benchmarks/quality.py --pairs DIR [NAME=FOLDER ...]
 
 Writes ``results/quality-TASK.json`` and ``.md``, of the pairs' task (``quality-TASK-NAME`` with ``--set NAME``;
 with ``--train DIR`` the simple samplers are fitted on the training pairs of another folder). Every sampler's

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.presets import PRESETS, preset
+from coembed.models.registry import PRESETS, class_for, preset_config
 from coembed.serialization import write_json
 
 import machine  # isort: skip  (beside this script)
@@ -52,7 +51,8 @@ def main() -> None:
 def measure(name: str, peak: dict[str, float], repeats: int) -> dict[str, Any]:
     """Samples a second for 100 conditions x 100 samples, and training images per second, in both precisions."""
     torch.manual_seed(0)
-    model = CDVAE(preset(name, SHAPE, SHAPE))
+    config = preset_config(name, SHAPE, SHAPE)
+    model = class_for(config)(config)
     condition, field = torch.rand(BATCH, *SHAPE), torch.rand(BATCH, *SHAPE)
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5)

@@ -10,8 +10,8 @@ stopped, and a longer list of samplers adds to what is there.
 
 The table of the repository is of
 
-    --minutes 2 --conditions 100 --figure docs/images/worlds.png --presets default default+tie.experts=true
-    default+tie.experts=true+tie.kind=flow conv cvae-plus paper-mdn12 paper-gauss cvae
+    --minutes 2 --conditions 100 --figure docs/images/worlds.png --presets default cvae-plus paper-mdn12
+    paper-gauss cvae
     --peers hierarchical energy flow
 """
 
@@ -51,7 +51,6 @@ TRAINED = (
     "cvae-plus",
     "paper-mdn12",
     "paper-gauss",
-    "conv",
     "paper-mdn4",
     "paper-shallow",
     "regression",
@@ -65,7 +64,6 @@ _SHOWN = (  # in the picture
     "cvae-plus",
     "paper-gauss",
     "paper-mdn12",
-    "conv",
     "default",
 )
 _SHOWN_SETTING = "20 evaluations"
@@ -105,7 +103,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         type=_named,
         default=[*TRAINED],
         metavar="NAME[+OPTION=VALUE...]",
-        help="default+tie.experts=true is default with that option, as a row of its own",
+        help="default+components=12 is default with that option, as a row of its own",
     )
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=[])
     parser.add_argument("--minutes", type=float, default=1.0, help="of CPU time of training, a row and world")

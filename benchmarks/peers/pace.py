@@ -1,6 +1,6 @@
 """Pairs a CPU second that presets and peers learn from, in turn on one machine: what equal compute is in pairs.
 
-    python benchmarks/peers/pace.py [--presets conv default] [--peers hierarchical]
+    python benchmarks/peers/pace.py [--presets default] [--peers hierarchical]
 
 Random pairs at 32 x 32, a condition of three channels and one of one; loss, gradient and step in float32, one
 thread. Every round times all of them one after the other; the median of the rounds is printed.
@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `peers` lies there
 
-from coembed.models.cdvae.model import CDVAE
-from coembed.models.cdvae.presets import PRESETS, preset
+from coembed.models.registry import PRESETS, class_for, preset_config
 from coembed.training.config import TrainConfig
 from peers.registry import PEERS, peer_class
 
@@ -32,7 +31,7 @@ _FIELD = (1, 32, 32)
 def main() -> None:
     """Measure and print a line per model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--presets", nargs="*", choices=list(PRESETS), default=["conv", "default"])
+    parser.add_argument("--presets", nargs="*", choices=list(PRESETS), default=["default"])
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=["hierarchical"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -57,7 +56,8 @@ Timed = tuple[nn.Module, int, Callable[[int], Tensor]]
 
 
 def _preset(name: str, shape: tuple[int, int, int], condition: Tensor, field: Tensor) -> Timed:
-    model, generator = CDVAE(preset(name, shape, _FIELD)), torch.Generator().manual_seed(0)
+    config = preset_config(name, shape, _FIELD)
+    model, generator = class_for(config)(config), torch.Generator().manual_seed(0)
     model.initialise(condition, field)
     batch = TrainConfig("pairs", "run", preset=name).resolve().batch_size
     return model, batch, lambda n: model.loss(condition[:n], field[:n], generator=generator)["total"]

@@ -6,6 +6,7 @@ exact.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -122,7 +123,10 @@ def rgb_to_hsv(rgb: np.ndarray) -> np.ndarray:
 
 
 def hue_direction(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """HSV hue as a direction, (cos h, sin h), without an inverse tangent's turn at red; (0, 0) for greys.
+    """Hue as a direction in the plane of chroma, (cos h, sin h); (0, 0) for greys.
+
+    The angle is that of HSV to within 1.2 degrees, does not jump at red, and does not change with HSV
+    saturation at fixed hue and value, which scales the vector (R - (G + B) / 2, sqrt(3) / 2 (G - B)).
 
     Args:
         rgb: (..., 3), [0, 1].
@@ -130,12 +134,22 @@ def hue_direction(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Cosine and sine, (...) float32 each, in [-1, 1].
     """
-    hue, saturation, _ = _channels(rgb_to_hsv(rgb))
-    turn = np.float32(2 * np.pi) * hue
-    coloured = saturation > 0
-    return np.where(coloured, np.cos(turn), 0).astype(np.float32), np.where(coloured, np.sin(turn), 0).astype(
-        np.float32
-    )
+    return hue_direction_of(*_channels(rgb))
+
+
+def hue_direction_of(r: np.ndarray, g: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``hue_direction`` of three planes, float32 of one shape; several times as fast where they are
+    contiguous."""
+    along = r - np.float32(0.5) * (g + b)
+    across = np.float32(math.sqrt(0.75)) * (g - b)
+    scale = along * along
+    scale += across * across
+    np.sqrt(scale, out=scale)
+    scale += np.float32(1e-12)  # greys: 0 over this is 0
+    np.reciprocal(scale, out=scale)
+    along *= scale
+    across *= scale
+    return along, across
 
 
 def hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from coembed.models.steering import Example, Hint
 from coembed.numerics.wavelets import Wavelets
 
 LARGE_CELLS = 4  # per side, whose means an example speaks of
-_SWEEPS = 10  # of Gibbs sampling over the modes of factors
+_SWEEPS = 40  # of Gibbs sampling over the modes of factors
 _EXACT = 1e-6  # variance of what is held exactly, squared standard deviations
 
 
@@ -112,6 +112,7 @@ class Conditioned:
         modes = Modes.of(drawing)
         gamma = responsibilities(modes, likelihood)
         log_joint = likelihood.log_joint(modes, gamma, drawing.logits)
+        self.likelihood = likelihood
         self.information, self.shift = likelihood.information[0], likelihood.shift[0]
         self.posterior = dataclasses.replace(
             drawing, logits=log_joint, mode_logits=gamma.clamp(min=1e-30).log()
@@ -123,17 +124,25 @@ class Conditioned:
         component, picked = Picked.numbered(self.posterior, index, noise)
         if self.drawing.mode_logits.shape[-1] == 1:
             return component, picked
-        # The modes' weights were improved one factor at a time; a few sweeps (code given modes, modes given
-        # code) make draws of them that agree with each other.
+        # Bounds picked these; sweeps of Gibbs sampling (code, component, modes, each given the others) mend
+        # them.
         modes = Modes.of(self.drawing)
-        log_weights, mean, std = (part[0, component] for part in (modes.log_weights, modes.mean, modes.std))
-        for sweep in errors_of(noise, _SWEEPS * 2 * mean.shape[1]).double().chunk(_SWEEPS, 1):
-            code = self._code(component, picked, sweep[:, ::2])
+        for sweep in errors_of(noise, _SWEEPS * (1 + 2 * picked.mean.shape[1])).double().chunk(_SWEEPS, 1):
+            for_component, rest = sweep[:, 0], sweep[:, 1:]
+            code = self._code(component, picked, rest[:, ::2])
+            component = pick(self._component_log_weights(modes, code), for_component)
+            log_weights, mean, std = (part[0, component] for part in (modes.log_weights, modes.mean, modes.std))
             off = (code[..., None] - mean) / std
-            mode = pick(log_weights - std.log() - 0.5 * off.square(), sweep[:, 1::2])[..., None]
+            mode = pick(log_weights - std.log() - 0.5 * off.square(), rest[:, 1::2])[..., None]
             centre, spread = (part.gather(-1, mode)[..., 0].float() for part in (mean, std))
-            picked = Picked(centre, spread, picked.gain)
+            picked = Picked(centre, spread, self.drawing.gain[0, component])
         return component, picked
+
+    def _component_log_weights(self, modes: Modes, code: Tensor) -> Tensor:
+        """log p(component | code, observations) up to a constant, (rows, K), of codes (rows, R)."""
+        repeated = code[:, None].expand(-1, len(self.information), -1)
+        fits = -0.5 * (self.likelihood.missed(repeated) + self.likelihood.volume)
+        return torch.log_softmax(self.drawing.logits.double(), -1) + modes.log_prob(repeated) + fits
 
     def _code(self, component: Tensor, picked: Picked, noise: Tensor) -> Tensor:
         """Draws of the code given the observations and one Gaussian prior a row, (rows, R)."""
