@@ -39,7 +39,6 @@ from coembed.evaluation.tables import markdown_comparison, markdown_content, mar
 from coembed.models.base import Sampler
 from coembed.models.pretrained import load_pretrained
 from coembed.models.registry import NEAREST, SIMPLE, fit_closed_form
-from coembed.models.sampling_config import CALIBRATED
 from coembed.numerics.random import Streams
 from coembed.serialization import read_json, write_compact_json, write_json
 
@@ -74,6 +73,7 @@ def main() -> None:
             "seed": arguments.seed,
             "left_out": len(copies),
             "full": arguments.full,
+            **({"level": False} if arguments.no_level else {}),
         }
         evaluations.append(_measure(name, key, build, val, pairs, arguments))
         _write(evaluations, train, val, len(copies), arguments)
@@ -114,6 +114,7 @@ def _parse() -> Namespace:
     parser.add_argument("--samples", type=int, default=100, help="samples per photo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true", help="all scores, and the table of what sees content")
+    parser.add_argument("--no-level", action="store_true", help="take means over the frame off all fields")
     parser.add_argument("--unclipped", action="store_true", help="also the linear-Gaussian without clipping")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -149,7 +150,6 @@ def _samplers(
             hashlib.sha256((loaded.folder / f).read_bytes()).hexdigest()
             for f in ("config.json", "model.safetensors")
         ]
-        hashes += [f":{CALIBRATED}"] * folder.endswith(f":{CALIBRATED}")  # the same files, drawn in another way
         yield name, "-".join(hashes), lambda model=loaded.model: model
 
 
@@ -176,6 +176,7 @@ def _measure(
             samples=arguments.samples,
             seed=arguments.seed,
             clip=None if name == UNCLIPPED else (val.index.field.low, val.index.field.high),
+            level=not arguments.no_level,
             scores="full" if arguments.full else "basic",
             vector=val.index.field.vector,
             progress=progress.advance,
@@ -214,7 +215,7 @@ def _write(
         f"samplers fitted on {len(train)} training pairs. All samples are clipped to the field's range before "
         "they are scored, except where the name says so. Nearest neighbours come nearest first and are not "
         "exchangeable: n=3 is the best of any 3 of the 100 nearest, averaged over subsets as for all "
-        "samplers.\n",
+        f"samplers.{' Fields are scored less their means over the frame.' if arguments.no_level else ''}\n",
         markdown_table(evaluations),
     ]
     if reference is not None:

@@ -53,6 +53,8 @@ class EvaluateConfig:
     """Of every random draw."""
     clip: bool = True
     """Clip the samples of every sampler to the field's range before they are scored."""
+    level: bool = True
+    """Score fields as they are; otherwise less their means over the frame, as where edits keep the level."""
     baselines: bool = False
     """Score random fields, nearest neighbours and a linear-Gaussian too, fitted on the training pairs."""
     against: str | None = None
@@ -128,6 +130,7 @@ def run_evaluate(config: EvaluateConfig) -> list[Evaluation]:
                 samples=config.samples,
                 seed=config.seed,
                 clip=clip,
+                level=config.level,
                 scores=config.scores,
                 vector=getattr(layer, "vector", False),
                 training=training,

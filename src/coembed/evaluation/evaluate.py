@@ -32,6 +32,7 @@ def evaluate(
     seed: int = 0,
     batch: int | None = None,
     clip: tuple[float, float] | None = None,
+    level: bool = True,
     scores: Literal["basic", "full"] = "basic",
     vector: bool = False,
     training: Pairs | tuple[Tensor, Tensor] | None = None,
@@ -51,6 +52,7 @@ def evaluate(
         seed: of every draw.
         batch: conditions drawn for together; by default as many as keep their samples within 64 MiB.
         clip: (low, high) that samples are clipped to before they are scored.
+        level: score fields as they are; otherwise less their means over the frame, channel by channel.
         scores: ``full`` adds the scores of ``extended`` (two samples or more); scoring then takes three times
             as long.
         vector: the two channels of a field are parts of one displacement: end-point errors are added.
@@ -93,6 +95,9 @@ def evaluate(
         _check(sampled, (samples, *truth.shape), start, name)
         if clip is not None:
             sampled = sampled.clamp(*clip)
+        if not level:
+            sampled, truth = without_level(sampled), without_level(truth)
+            own = None if own is None else without_level(own)
         found = _score(sampled, truth)
         if vector:
             found |= _displacements(sampled, truth)
@@ -122,6 +127,11 @@ def evaluate(
         values={key: tuple(_digits(torch.cat(parts))) for key, parts in columns.items()},
         sets=sets,
     )
+
+
+def without_level(fields: Tensor) -> Tensor:
+    """Fields (..., h, w) less their means over the frame."""
+    return fields - fields.mean((-2, -1), keepdim=True)
 
 
 def _score(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:
