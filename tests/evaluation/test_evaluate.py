@@ -181,6 +181,6 @@ def test_without_the_level_a_wrong_one_costs_nothing():
         [evaluate(Normal(offset=shift), pairs(), samples=20, level=level) for shift in (0.0, 3.0)]
         for level in (True, False)
     )
-    means = [[sum(e.values["energy"]) for e in both] for both in (kept, free)]
+    means = [[sum(e.values["energy_1px"]) for e in both] for both in (kept, free)]
     assert means[0][1] > 1.5 * means[0][0] and means[1][1] == pytest.approx(means[1][0], rel=1e-4)
     assert means[1][0] < means[0][0]
