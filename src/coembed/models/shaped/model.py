@@ -122,8 +122,8 @@ class PhotoShaped(SteeredSampler, Trainable):
     ) -> dict[str, float | list[float]]:
         """Nats that fields tell of their code, numbers of the code in use, effective components.
 
-        A number is in use if the variance of its posterior mean over the examples exceeds 0.01.
-        ``components_effective``: exponential of the mean responsibility's entropy.
+        A number is in use if the posterior's mean departs from the prior's by a variance of 0.01 of the
+        prior's. ``components_effective``: exponential of the mean responsibility's entropy.
         """
         drawing = self.encode(condition)
         found = self.posterior(drawing, field)
@@ -137,7 +137,7 @@ class PhotoShaped(SteeredSampler, Trainable):
         mean = weights.mean(0)
         return {
             "kl_field": [nats.mean().item()],
-            "active_field": [float((found.expected_code().var(0) > 0.01).sum())],
+            "active_field": [float((self._departure(drawing, found) > 0.01).sum())],
             "components_effective": torch.special.entr(mean).sum().exp().item(),
         }
 
@@ -183,6 +183,14 @@ class PhotoShaped(SteeredSampler, Trainable):
     def _expected(self, drawing: Drawing) -> Tensor:
         weights = torch.softmax(drawing.logits, -1)
         return (weights[..., None] * Modes.of(drawing).moments()[0].float()).sum(1)
+
+    def _departure(self, drawing: Drawing, found: CodePosterior) -> Tensor:
+        """Mean square of what fields move their codes by, in variances of the prior, (R,)."""
+        mean, std = Modes.of(drawing).moments()
+        weights = torch.softmax(drawing.logits, -1)[..., None]
+        expected = (weights * mean).sum(1)
+        variance = (weights * (std.square() + (mean - expected[:, None]).square())).sum(1)
+        return ((found.expected_code() - expected).square() / variance).mean(0)
 
     def _normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         noise = torch.randn(*shape, generator=generator, device=generator.device, dtype=torch.float64)
