@@ -28,6 +28,7 @@ MODEL_CLASSES: dict[str, tuple[str, str, str]] = {
     "nearest": ("coembed.models.baselines.nearest", "NearestNeighbours", "NearestConfig"),
     "random": ("coembed.models.baselines.random_fields", "RandomFields", "RandomConfig"),
     "linear-gaussian": ("coembed.models.baselines.linear_gaussian", "LinearGaussian", "LinearGaussianConfig"),
+    "residuals": ("coembed.models.baselines.residuals", "RidgeResiduals", "ResidualsConfig"),
 }
 
 # Baselines that ``--preset`` may name: kind, and what differs from the kind's own options.
@@ -50,6 +51,7 @@ BASELINES: dict[str, tuple[str, dict[str, Any]]] = {
     "nearest-features": ("nearest", {"space": "features"}),
     "random": ("random", {}),
     "linear-gaussian": ("linear-gaussian", {}),
+    "residuals": ("residuals", {}),
 }
 
 NEAREST = "nearest neighbours"
@@ -60,6 +62,7 @@ SIMPLE: dict[str, tuple[str, dict[str, Any]]] = {
     "nearest, smoothed 1 px": ("nearest", {"smoothing": 1.0}),
     "nearest, smoothed 2 px": ("nearest", {"smoothing": 2.0}),
     "linear-Gaussian": ("linear-gaussian", {}),
+    "ridge and residuals": ("residuals", {}),
 }
 
 
