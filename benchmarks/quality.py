@@ -148,7 +148,8 @@ def _samplers(
         loaded = load_pretrained(folder)
         hashes = [
             hashlib.sha256((loaded.folder / f).read_bytes()).hexdigest()
-            for f in ("config.json", "model.safetensors")
+            for f in ("config.json", "model.safetensors", "sampling.json")
+            if (loaded.folder / f).is_file()
         ]
         yield name, "-".join(hashes), lambda model=loaded.model: model
 

@@ -93,11 +93,8 @@ def evaluate(
                 sampled, own = sample_with_own(sampler, condition, truth, samples, streams)
         drawn_at = time.perf_counter()
         _check(sampled, (samples, *truth.shape), start, name)
-        if clip is not None:
-            sampled = sampled.clamp(*clip)
-        if not level:
-            sampled, truth = without_level(sampled), without_level(truth)
-            own = None if own is None else without_level(own)
+        sampled, truth = _as_scored(sampled, clip, level), _as_scored(truth, None, level)
+        own = None if own is None else _as_scored(own, None, level)
         found = _score(sampled, truth)
         if vector:
             found |= _displacements(sampled, truth)
@@ -129,9 +126,10 @@ def evaluate(
     )
 
 
-def without_level(fields: Tensor) -> Tensor:
-    """Fields (..., h, w) less their means over the frame."""
-    return fields - fields.mean((-2, -1), keepdim=True)
+def _as_scored(fields: Tensor, clip: tuple[float, float] | None, level: bool) -> Tensor:
+    """Fields (..., h, w) within a range, and less their means over the frame without the level."""
+    fields = fields if clip is None else fields.clamp(*clip)
+    return fields if level else fields - fields.mean((-2, -1), keepdim=True)
 
 
 def _score(sampled: Tensor, truth: Tensor) -> dict[str, Tensor]:

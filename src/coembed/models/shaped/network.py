@@ -15,6 +15,10 @@ from coembed.numerics.wavelets import Wavelets
 
 MIN_LOG_STD, MAX_LOG_STD = -4.0, 2.0  # of the code's deviations
 MAX_GAIN = 1.5  # most that a component moves the log deviations of a group of wavelets
+MAX_FEATURE, MAX_MAP = (
+    200.0,
+    6.0,
+)  # root mean square of features and of maps; 2 and 3 times what trained nets have
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ class Drawing:
     code_mean: Tensor
     code_log_std: Tensor
     gain: Tensor
+
+
+def limited(x: Tensor, limit: float) -> Tensor:
+    """Features or maps (batch, ...), scaled down where an example's root mean square passes the limit.
+
+    Without normalisation a network that meets an odd condition, or a step too far, can answer with numbers that
+    no matrix of theirs can be factored; scaling an example as a whole keeps what it says.
+    """
+    square = x.float().flatten(1).square().mean(1).clamp(min=limit**2)
+    return x * (limit * square.rsqrt()).to(x.dtype).view(-1, *[1] * (x.dim() - 1))
 
 
 class DrawingNet(nn.Module):
@@ -101,11 +115,11 @@ class DrawingNet(nn.Module):
             kept.append(x)
         x = self.middle(x)
         pooled = x if x.shape[-2:] == self.pool else F.adaptive_avg_pool2d(x, self.pool)
-        features = F.silu(self.features(pooled.flatten(1)))
+        features = limited(F.silu(self.features(pooled.flatten(1))), MAX_FEATURE)
         x = x + self.context(features)[:, :, None, None]
         scales: list[Tensor] = []
         for level in reversed(range(len(kept))):
-            x = self.up[level](self.join[level](torch.cat([x, kept[level]], 1)))
+            x = limited(self.up[level](self.join[level](torch.cat([x, kept[level]], 1))), MAX_MAP)
             scales.insert(0, x)
             if level:
                 x = F.interpolate(self.grow[level - 1](x), scale_factor=2)
