@@ -33,8 +33,8 @@ ABOUT = {
         "Draws the logarithm of the shading for the albedo of a photo, at 32 x 32; `coembed relight` "
         "brings it to the photo's own resolution. Both come from the photo by colour retinex "
         "(`coembed.imaging.intrinsic.decompose`).",
-        "Each photo was seen in its own light only. Scores are of fields less their means over the frame, which "
-        "edits leave as they are.",
+        "Each photo was seen in its own light only. Scores are of fields less their means over the frame, "
+        "which edits leave as they are.",
         (
             "What retinex takes for paint is kept: a hard shadow's edge often is, and stays in every version.",
             "The albedo of a smooth ball holds no trace of its shape: light is plausible for what a scene "
