@@ -25,8 +25,8 @@ from machine import describe
 from torch import Tensor
 
 from coembed.data.store.store import open_pairs
+from coembed.editing.controls import MODEL_STD
 from coembed.editing.loading import load_model
-from coembed.editing.steering.controls import MODEL_STD
 from coembed.models.sampling_config import SamplingConfig
 from coembed.models.shaped.model import PhotoShaped
 from coembed.models.steering import Hint

@@ -28,8 +28,8 @@ from coembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from coembed.cli.output.gallery import Row
+    from coembed.editing.controls import Controls
     from coembed.editing.draw import Plan
-    from coembed.editing.steering.controls import Controls
     from coembed.models.base import Sampler
     from coembed.tasks import Task
 
@@ -122,8 +122,8 @@ def run_batch(config: BatchConfig) -> RunResult:
         PhotoError: the folder of the results cannot be made.
     """
     from coembed.cli.output.gallery import PREVIEWS, write_page, write_sheets
+    from coembed.editing.controls import read_controls
     from coembed.editing.loading import load_model
-    from coembed.editing.steering.controls import read_controls
 
     folder = config.out or default_folder(config.photos)
     inputs = (*config.photos, *config.pictures())

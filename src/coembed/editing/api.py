@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from PIL import Image
 
+from coembed.editing.controls import Controls, read_controls
 from coembed.editing.draw import Plan, plan
 from coembed.editing.layers import shapes_of
 from coembed.editing.loading import Model, load_model
 from coembed.editing.options import EditKeywords, EditOptions, SampleOptions
 from coembed.editing.render import render
-from coembed.editing.steering.controls import Controls, read_controls
 from coembed.imaging.io.photo import Photo, read_photo
 from coembed.imaging.upsampling.interpolate import Interpolator
 from coembed.models.base import Sampler

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coembed.editing.controls import Controls
 from coembed.editing.layers import low_layers, shapes_of
 from coembed.editing.options import SampleOptions
 from coembed.editing.perception import picture_distances
 from coembed.editing.selection import Representatives, farthest_points, representatives
-from coembed.editing.steering.controls import Controls
 from coembed.editing.strength import at_strength
 from coembed.errors import ConfigError, ModelError
 from coembed.imaging.io.photo import Photo

@@ -101,6 +101,16 @@ def full_precision(x: Tensor) -> torch.autocast:
 
 
 @contextmanager
+def seeded_dropout(generator: torch.Generator, like: Tensor) -> Iterator[None]:
+    """Dropout that depends on ``generator`` alone: torch's global one, which it draws from, seeded by it and
+    put back afterwards, on the device of ``like``."""
+    seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
+    with torch.random.fork_rng([like.device] if like.is_cuda else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and as it was afterwards."""
     was_training = module.training

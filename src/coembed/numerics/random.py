@@ -51,6 +51,11 @@ class Streams:
         rows = [torch.randn(n, padded, generator=g)[:, :dim] for g in self._generators]
         return torch.stack(rows, dim=1)
 
+    def pick(self, n: int, count: int) -> Tensor:
+        """The next n picks of every stream among ``count`` things, all alike likely, (n, batch) int64."""
+        uniform = torch.special.ndtr(self.normal(n, 1)[..., 0].double())
+        return (uniform * count).long().clamp_(max=count - 1)
+
     @classmethod
     def of(cls, generator: Streams | torch.Generator | int, batch: int) -> Streams:
         """Streams for a batch, from whatever the caller holds.

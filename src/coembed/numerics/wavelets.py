@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -124,11 +123,3 @@ def _orthonormal(rows: Tensor) -> Tensor:
     """The orthonormal rows nearest to independent ones (Loewdin)."""
     values, vectors = torch.linalg.eigh(rows @ rows.T)
     return vectors @ torch.diag(values.rsqrt()) @ vectors.T @ rows
-
-
-def groups_of(sizes: list[int]) -> list[slice]:
-    """Slices of groups of these sizes among flat coefficients."""
-    edges = [0]
-    for size in sizes:
-        edges.append(edges[-1] + size)
-    return [slice(a, b) for a, b in pairwise(edges)]

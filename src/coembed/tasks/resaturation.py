@@ -27,7 +27,7 @@ class Resaturation:
         planes = _planes(rgb)
         value, saturation = _value_and_saturation(*planes)
         condition = np.empty(rgb.shape, np.float32)
-        for channel, plane in enumerate((value, *color.hue_direction_of(*planes))):
+        for channel, plane in enumerate((value, *color.hue_direction(*planes))):
             condition[..., channel] = plane
         return condition, saturation[..., None]
 

@@ -114,11 +114,23 @@ def loss_parts(
         parts = model.loss(condition, field, generator=generator, warmup=warmup)
     elif isinstance(model, Guided):
         parts, latents = model.loss_and_latents(condition, field, generator=generator, warmup=warmup)
-        extra = guidance(latents)
-        parts = {**parts, "total": parts["total"] + extra, "guidance": extra}
+        parts = _guided(parts, latents, guidance)
     else:
         raise TypeError(f"{type(model).__name__}: has no loss_and_latents, which guidance needs")
-    wrong = [name for name, value in parts.items() if value.shape != (len(condition),)]
+    return _checked(model, parts, len(condition))
+
+
+def _guided(
+    parts: dict[str, Tensor], latents: Latents, guidance: Callable[[Latents], Tensor]
+) -> dict[str, Tensor]:
+    """The parts with "guidance", which adds to the total."""
+    extra = guidance(latents)
+    return {**parts, "total": parts["total"] + extra, "guidance": extra}
+
+
+def _checked(model: Trainable, parts: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """The parts, once they keep to the contract: a "total" and one value per pair."""
+    wrong = [name for name, value in parts.items() if value.shape != (batch,)]
     if wrong or "total" not in parts:
         raise TypeError(
             f'{type(model).__name__}.loss: expected "total" and (batch,) parts, got {wrong or list(parts)}'
@@ -144,10 +156,7 @@ def _scored_parts(
     score = mixture_energy_score(samples, truth, draws.weights, options.pools)
     total = options.likelihood * parts["total"] + options.weight * field[0].numel() * score
     found = {**parts, "total": total, "score": score}
-    if guidance is not None:
-        extra = guidance(latents)
-        found |= {"total": total + extra, "guidance": extra}
-    return found
+    return _checked(model, found if guidance is None else _guided(found, latents, guidance), len(condition))
 
 
 def _find(parts: dict[str, Tensor]) -> NonFinite:

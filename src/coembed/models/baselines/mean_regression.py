@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Trainable
+from coembed.models.nn import seeded_dropout
 from coembed.models.normalization import Scaling, check_layer
 from coembed.models.regression import Regression, RegressionConfig
 from coembed.numerics.distributions import Gaussian
@@ -70,9 +71,7 @@ class MeanRegression(Trainable):
     ) -> dict[str, Tensor]:
         """Negative log likelihood of the standardised field, nats, (batch,)."""
         del warmup  # there is no rate
-        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
-        with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
-            torch.manual_seed(seed)  # dropout draws from torch's global generator
+        with seeded_dropout(generator, condition):
             distortion = -self._pixels(condition).log_prob(self.field_scaling(field))
         return {"total": distortion, "distortion_field": distortion}
 

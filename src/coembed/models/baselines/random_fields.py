@@ -68,10 +68,7 @@ class RandomFields(nn.Module):
     def sample(self, condition: Tensor, n: int, *, generator: Streams | torch.Generator | int) -> Tensor:
         """n fields per condition, (n, batch, c, h, w); sample k of photo i depends on (seed, i, k) alone."""
         check_layer(condition, self.config.condition_shape, "condition")
-        streams = Streams.of(generator, len(condition))
-        uniform = torch.special.ndtr(streams.normal(n, 1)[..., 0].double())
-        rows = (uniform * len(self.field)).long().clamp_(max=len(self.field) - 1)
-        return self.field[rows].float()
+        return self.field[Streams.of(generator, len(condition)).pick(n, len(self.field))].float()
 
 
 def dtype_name(tensor: Tensor) -> Dtype:

@@ -96,9 +96,7 @@ class RidgeResiduals(nn.Module):
             self._search = ExactSearch(self.predicted)
         mean = self._mean(condition)
         nearest = self._search.nearest(mean, min(self.config.neighbours, len(self.predicted)))
-        uniform = torch.special.ndtr(streams.normal(n, 1)[..., 0].double())
-        picked = (uniform * nearest.shape[1]).long().clamp_(max=nearest.shape[1] - 1)
-        rows = nearest[torch.arange(len(condition)), picked]
+        rows = nearest[torch.arange(len(condition)), streams.pick(n, nearest.shape[1])]
         fields = mean + self.residual[rows].float()
         return fields.clamp(*self.config.clip) if self.config.clip else fields
 

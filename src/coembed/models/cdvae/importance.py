@@ -108,10 +108,10 @@ def log_weights(
         for_field.append(target - log_q)
         own = model.condition_ladder.decode(qc.state).log_prob(enc.condition)
         for_condition.append(own + model.tie.condition_log_prior(qc) - qc.log_posterior())
-    condition_volume, volume = model.log_volumes(field)
+    volume = model.field_log_volume(field)
     return LogWeights(
         field=torch.stack(for_field) - volume,
-        condition=torch.stack(for_condition) - condition_volume,
+        condition=torch.stack(for_condition) - model.condition_log_volume(),
         elbo_field=torch.stack(elbo) - volume,
         coupled=model.samples_latents,
     )

@@ -7,14 +7,11 @@ Public tensors are in natural units; inside, data are standardised with statisti
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from coembed.data.pairs import evenly_spaced
-from coembed.errors import ModelError
 from coembed.models.base import Trainable
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition
@@ -22,8 +19,7 @@ from coembed.models.cdvae.importance import log_weights
 from coembed.models.cdvae.inference import Inference, noise_source
 from coembed.models.cdvae.sampler import CoEmbeddingSampler
 from coembed.models.conditional import ConditionalField
-from coembed.models.files import save_pretrained
-from coembed.models.nn import eval_mode
+from coembed.models.nn import eval_mode, seeded_dropout
 from coembed.numerics.random import Streams
 
 START_ROWS = 40_000  # pairs that statistics are taken of, at most
@@ -63,14 +59,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
             ModelError: shapes that are not the config's, conditions and fields that are not as many, or a
                 channel that is constant everywhere.
         """
-        self._check(condition, self.config.condition_shape, "condition")
-        self._check(field, self.config.field_shape, "field")
-        if len(condition) != len(field):
-            raise ModelError(
-                f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
-            )
-        rows = evenly_spaced(len(condition), START_ROWS)  # of all photos
-        self._measure(condition[rows].float(), field[rows].float())
+        self._measure_pairs(condition, field, START_ROWS)
 
     def loss(
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
@@ -85,10 +74,7 @@ class CDVAE(CoEmbeddingSampler, Trainable):
         self, condition: Tensor, field: Tensor, *, generator: torch.Generator, warmup: float = 1.0
     ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
         """As ``loss``, with posterior means of both sides' latents, coarse to fine, for guidance (eq. 8)."""
-        # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
-        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
-        with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
-            torch.manual_seed(seed)
+        with seeded_dropout(generator, condition):
             return self._loss(condition, field, generator, warmup)
 
     @torch.no_grad()
@@ -185,10 +171,6 @@ class CDVAE(CoEmbeddingSampler, Trainable):
         enc = self.infer_condition(enc, noise)[1]
         noise_of_tie = noise((len(enc), self.tie.noise_size))
         return [z.flatten(1) for z in self.sample_latents(enc, noise_of_tie, [1.0] * self.field_ladder.layers)]
-
-    def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
-        """Write the model to a folder (see ``coembed.save_pretrained``)."""
-        save_pretrained(self, folder, task=task, card=card)
 
     def _infer(
         self, condition: Tensor, field: Tensor, generator: torch.Generator

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Self
-
 from torch import Tensor
 
-from coembed.errors import ModelError
 from coembed.models.cdvae.config import CDVAEConfig
 from coembed.models.cdvae.encoded import EncodedCondition, Noise
 from coembed.models.cdvae.inference import Inference, NoiseSource, TopDownState
 from coembed.models.cdvae.ladder import LadderVAE
 from coembed.models.cdvae.tie import top_down
 from coembed.models.cdvae.ties import build_tie
-from coembed.models.normalization import Scaled
+from coembed.models.latent_model import LatentModel
 from coembed.models.sampling_config import SamplingConfig
 from coembed.numerics.distributions import Gaussian, Mixture
 from coembed.numerics.random import Streams
 
 
-class CoEmbedding(Scaled):
+class CoEmbedding(LatentModel):
     """Two ladders, a tie, and the path from noise to fields; ``CDVAE`` is what is trained.
 
     Args:
@@ -31,28 +27,14 @@ class CoEmbedding(Scaled):
         ConfigError: a number of temperatures that is not that of the layers.
     """
 
+    temperatures_expected = "{layers} of them, one per layer"
+
     def __init__(self, config: CDVAEConfig, sampling: SamplingConfig | None = None):
-        super().__init__(config)
-        self.sampling = sampling or SamplingConfig()
+        super().__init__(config, sampling)
         self.condition_ladder = LadderVAE(config.condition, config.condition_shape)
         self.field_ladder = LadderVAE(config.field, config.field_shape)
         self.tie = build_tie(config.tie, self.condition_ladder, self.field_ladder)
-
-    @property
-    def sampling(self) -> SamplingConfig:
-        """The way the model is sampled."""
-        return self._sampling
-
-    @sampling.setter
-    def sampling(self, sampling: SamplingConfig) -> None:
-        sampling.check_layers(len(self.config.field.codes))
-        self._sampling = sampling
-
-    def with_sampling(self, sampling: SamplingConfig) -> Self:
-        """The same model, weights shared and unchanged, sampled in another way."""
-        other = copy.copy(self)
-        other.sampling = sampling
-        return other
+        self.sampling.check_layers(self.temperature_layers)
 
     # ---- conditions and fields as the networks read them -----------------------------------------------------
 
@@ -67,29 +49,10 @@ class CoEmbedding(Scaled):
             return enc
         return enc.replace_latents(self.condition_ladder.tower.infer(enc.condition, None).latents)
 
-    def standardise_field(self, field: Tensor) -> Tensor:
-        """Fields (batch, c, h, w) in natural units as the networks read them.
-
-        Raises:
-            ModelError: a field of another shape.
-        """
-        self._check(field, self.config.field_shape, "field")
-        return self._standardise(field, "field")
-
-    def to_natural(self, field: Tensor) -> Tensor:
-        """Standardised samples in natural units, within the range of samples (``config.clip``)."""
-        field = self._natural(field)
-        return field.clamp(*self.config.clip) if self.config.clip else field
-
-    def log_volumes(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """Log determinants of what standardises conditions, (), and these fields, (batch,) or ().
-
-        Log densities of standardised data less these are in natural units.
-        """
-        of_shape = {"condition": self.config.condition_shape, "field": self.config.field_shape}
-        stds = {"condition": self.condition_std, "field": self.field_std}
-        found = {side: stds[side].log().sum() * (h * w) for side, (_, h, w) in of_shape.items()}
-        return found["condition"], found["field"] + self._log_volume(field)
+    def condition_log_volume(self) -> Tensor:
+        """Log determinant of what standardises conditions, (); see ``field_log_volume``."""
+        _, height, width = self.config.condition_shape
+        return self.condition_std.log().sum() * (height * width)
 
     @property
     def samples_latents(self) -> bool:
@@ -130,21 +93,6 @@ class CoEmbedding(Scaled):
     def temperature_layers(self) -> int:
         """Layers of field latents, each of which has a temperature of its own."""
         return self.field_ladder.layers
-
-    def temperatures(self, temperature: float | list[float]) -> list[float]:
-        """Scales of the noise, one per layer, top first, with the config's own.
-
-        Raises:
-            ModelError: a number of temperatures that is not that of the layers, or one below 0.
-        """
-        layers = self.field_ladder.layers
-        wanted = list(temperature) if isinstance(temperature, list | tuple) else [float(temperature)] * layers
-        if len(wanted) != layers or min(wanted) < 0:
-            raise ModelError(
-                f"temperature: got {temperature}, expected a number >= 0 or {layers} of them, one per layer"
-            )
-        own = self.sampling.of_layers(layers)
-        return [a * b for a, b in zip(wanted, own, strict=True)]
 
     def conditional(self, above: list[Tensor], enc: EncodedCondition) -> Gaussian | Mixture:
         """p(next latent of the field | latents above, condition), flat where it is a mixture.

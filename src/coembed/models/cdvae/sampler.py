@@ -14,74 +14,17 @@ from coembed.numerics.random import Streams
 class CoEmbeddingSampler(CoEmbedding):
     """A co-embedding model as it is used; the arguments are those of ``CoEmbedding``."""
 
-    @torch.no_grad()
-    def sample(
-        self,
-        condition: Tensor,
-        n: int,
-        *,
-        generator: Streams | torch.Generator | int,
-        temperature: float | list[float] = 1.0,
-    ) -> Tensor:
-        """Sample n fields per condition in one pass.
-
-        Args:
-            condition: (batch, c, h, w), natural units.
-            n: samples per condition, at least 1.
-            generator: sample k of condition i depends on (seed, i, k) alone (see ``Streams``).
-            temperature: scales the standard deviation of every latent; or one number per layer, top first. It
-                multiplies the model's own (``sampling``).
-
-        Returns:
-            (n, batch, c, h, w), natural units.
-
-        Raises:
-            ModelError: a condition of another shape, n below 1, or temperatures of the wrong number or sign.
-        """
-        with eval_mode(self):
-            return self._sample(self.encode(condition), n, generator, temperature)[0]
-
-    @torch.no_grad()
-    def sample_beside(
-        self,
-        condition: Tensor,
-        field: Tensor,
-        n: int,
-        *,
-        generator: Streams | torch.Generator | int,
-        temperature: float | list[float] = 1.0,
-    ) -> tuple[Tensor, Tensor]:
-        """Sample as ``sample`` does, and reconstruct a true field in what each sample varies (eq. 10).
-
-        A sample less its counterpart changes nothing that the model's samples hold still: latents that its own
-        profile (``sampling``) gives no noise are the same in both, whatever temperature is asked for. Where
-        samples vary in everything, every counterpart is what ``reconstruct`` gives.
-
-        Args:
-            condition: (batch, c, h, w), natural units.
-            field: (batch, c', h', w'), the conditions' own fields, natural units.
-            n, generator, temperature: as for ``sample``.
-
-        Returns:
-            Samples and counterparts, (n, batch, c', h', w') each, natural units.
-
-        Raises:
-            ModelError: as for ``sample``, or a field of another shape.
-        """
-        with eval_mode(self):
-            own = self.infer_field(field).means
-            found = self._sample(self.encode(condition), n, generator, temperature, own)
-            return found[0], found[1]
-
     def _sample(
         self,
         enc: EncodedCondition,
         n: int,
         generator: Streams | torch.Generator | int,
         temperature: float | list[float],
-        own: list[Tensor] | None = None,
+        field: Tensor | None = None,
     ) -> list[Tensor]:
-        """Samples (n, batch, c, h, w), natural units, and with ``own`` latents of fields their counterparts."""
+        """Samples, and decoded latents of the conditions' own fields: where samples vary in all, what
+        ``reconstruct`` gives."""
+        own = None if field is None else self.infer_field(field).means
         temperatures, streams = self.temperatures(temperature), Streams.of(generator, len(enc))
         parts: list[list[Tensor]] = []
         for count in enc.chunks(n):

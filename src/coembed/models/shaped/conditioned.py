@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from torch import Tensor
 from coembed.models.shaped.density import CodeLikelihood, Modes, responsibilities
 from coembed.models.shaped.network import Drawing
 from coembed.models.shaped.sampling import DrawNoise, Picked, pick
-from coembed.models.steering import Example, Hint
 from coembed.numerics.wavelets import Wavelets
 
 LARGE_CELLS = 4  # per side, whose means an example speaks of
@@ -30,6 +30,7 @@ _SWEEPS = 40  # of Gibbs sampling over the modes of factors
 _EXACT = 1e-6  # variance of what is held exactly, squared standard deviations
 
 
+@dataclass(frozen=True)
 class Asked:
     """Linear observations that one condition's fields shall agree with.
 
@@ -39,8 +40,9 @@ class Asked:
         covariance: Q, (m, m).
     """
 
-    def __init__(self, rows: Tensor, values: Tensor, covariance: Tensor):
-        self.rows, self.values, self.covariance = rows, values, covariance
+    rows: Tensor
+    values: Tensor
+    covariance: Tensor
 
     @classmethod
     def of(
@@ -61,25 +63,22 @@ class Asked:
         Returns:
             None where nothing is asked.
         """
-        values = drawing.mean[0].numel()
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         if hint is not None and bool(hint[1].any()):
-            held = hint[1].flatten()
-            rows = torch.eye(values, dtype=torch.float64, device=held.device)[held]
-            parts.append((rows, hint[0].flatten()[held].double(), torch.diag(hint[2].flatten()[held].double())))
+            values, held, variance = (part.flatten() for part in hint)
+            rows = torch.eye(len(values), dtype=torch.float64, device=values.device)[held]
+            parts.append((rows, values[held].double(), torch.diag(variance[held].double())))
         if example is not None:
-            rows = large_cells(drawing.mean.shape[1:]).to(drawing.mean.device)
-            looseness = (1 - example[1]) / example[1]
-            parts.append(
-                (rows, rows @ example[0].flatten().double(), looseness * _prior(drawing, wavelets, rows))
-            )
+            field, closeness = example
+            rows = large_cells(field.shape).to(field.device)
+            looseness = (1 - closeness) / closeness
+            parts.append((rows, rows @ field.flatten().double(), looseness * _prior(drawing, wavelets, rows)))
         if not parts:
             return None
-        covariance = torch.block_diag(*(part[2] for part in parts))
-        covariance = covariance + _EXACT * torch.eye(
-            len(covariance), dtype=torch.float64, device=covariance.device
-        )
-        return cls(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]), covariance)
+        rows, values, covariances = zip(*parts, strict=True)
+        covariance = torch.block_diag(*covariances)
+        exact = _EXACT * torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
+        return cls(torch.cat(rows), torch.cat(values), covariance + exact)
 
 
 class Conditioned:
@@ -93,13 +92,10 @@ class Conditioned:
 
     def __init__(self, drawing: Drawing, wavelets: Wavelets, asked: Asked):
         self.drawing, self.wavelets, self.asked = drawing, wavelets, asked
-        shape = drawing.mean.shape[1:]
-        self.by_wavelet = wavelets(asked.rows.float().view(-1, *shape)).double()  # O W', (m, values)
-        self.by_code = asked.rows @ drawing.factors[0].flatten(1).double().T  # O L, (m, R)
+        self.by_code, self.by_wavelet, self.variance = _seen(drawing, wavelets, asked.rows)
         residual = asked.values - asked.rows @ drawing.mean[0].flatten().double()
-        scale = (drawing.log_noise[0] + wavelets.expand(drawing.gain[0])).exp().double()  # (K, values)
-        noise = (self.by_wavelet * scale.square()[:, None]) @ self.by_wavelet.T + asked.covariance
-        self.variance, self.cholesky = scale.square(), torch.linalg.cholesky(noise)  # (K, values), (K, m, m)
+        noise = (self.by_wavelet * self.variance[:, None]) @ self.by_wavelet.T + asked.covariance
+        self.cholesky = torch.linalg.cholesky(noise)  # (K, m, m)
         solved = torch.cholesky_solve(self.by_code.expand(len(noise), -1, -1), self.cholesky)
         of_residual = torch.cholesky_solve(residual[:, None].expand(len(noise), -1, 1), self.cholesky)
         likelihood = CodeLikelihood(
@@ -120,8 +116,7 @@ class Conditioned:
 
     def pick(self, noise: DrawNoise) -> tuple[Tensor, Picked]:
         """The components (rows,) and the Gaussians that noise picks among what agrees with what is asked."""
-        index = torch.zeros_like(noise.component, dtype=torch.int64)
-        component, picked = Picked.numbered(self.posterior, index, noise)
+        component, picked = Picked.numbered(self.posterior, noise)
         if self.drawing.mode_logits.shape[-1] == 1:
             return component, picked
         # Bounds picked these; sweeps of Gibbs sampling (code, component, modes, each given the others) mend
@@ -204,26 +199,20 @@ def errors_of(noise: DrawNoise, size: int) -> Tensor:
     return torch.stack(rows).to(noise.detail.device)
 
 
-def asked_of(
-    row: int, hint: Hint | None, example: Example | None, standardised: dict[str, Tensor]
-) -> tuple[tuple[Tensor, Tensor, Tensor] | None, tuple[Tensor, float] | None]:
-    """The hint and the example of one condition, as ``Asked.of`` takes them."""
-    held = None
-    if hint is not None:
-        held = standardised["hint"][row], hint.covered[row], hint.variance[row] + hint.model_std**2
-    near = None
-    if example is not None and example.closeness > 0:
-        near = standardised["example"][row % len(standardised["example"])], example.closeness
-    return held, near
+def _seen(drawing: Drawing, wavelets: Wavelets, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows O (m, values) as codes and as wavelets have them, O L (m, R) and O W' (m, values), and the variance
+    of the wavelets in every component, (K, values), of one condition, float64."""
+    by_code = rows @ drawing.factors[0].flatten(1).double().T
+    by_wavelet = wavelets(rows.float().view(-1, *drawing.mean.shape[1:])).double()
+    scale = (drawing.log_noise[0] + wavelets.expand(drawing.gain[0])).exp().double()
+    return by_code, by_wavelet, scale.square()
 
 
 def _prior(drawing: Drawing, wavelets: Wavelets, rows: Tensor) -> Tensor:
     """Covariance of rows of the fields of one condition under all its components, (m, m)."""
     weights = torch.softmax(drawing.logits[0].double(), -1)
     mean, std = (part[0] for part in Modes.of(drawing).moments())  # (K, R)
-    by_code = rows @ drawing.factors[0].flatten(1).double().T
-    by_wavelet = wavelets(rows.float().view(-1, *drawing.mean.shape[1:])).double()
-    scale = (drawing.log_noise[0] + wavelets.expand(drawing.gain[0])).exp().double()
+    by_code, by_wavelet, variance = _seen(drawing, wavelets, rows)
     off = mean - weights @ mean
     code = torch.einsum("k,kr,ks->rs", weights, off, off) + torch.diag(weights @ std.square())
-    return by_code @ code @ by_code.T + (by_wavelet * (weights @ scale.square())) @ by_wavelet.T
+    return by_code @ code @ by_code.T + (by_wavelet * (weights @ variance)) @ by_wavelet.T

@@ -15,7 +15,6 @@ each factor is in.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,10 +22,10 @@ import torch
 from torch import Tensor
 
 from coembed.models.shaped.network import Drawing
-from coembed.numerics.wavelets import Wavelets, groups_of
+from coembed.numerics.distributions import LOG_2PI
+from coembed.numerics.wavelets import Wavelets
 
 ROUNDS = 3  # of coordinate ascent on the weights of a factor's modes
-_LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class CodeLikelihood:
         quadratic = missed(best) + ((best - centre) / std).square().sum(-1)
         volume = self.volume + 2 * cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_joint = torch.log_softmax(logits.double(), -1) + constant
-        return log_joint - 0.5 * (quadratic + volume + self.values * _LOG_2PI), best, cholesky
+        return log_joint - 0.5 * (quadratic + volume + self.values * LOG_2PI), best, cholesky
 
 
 @dataclass(frozen=True)
@@ -125,29 +124,28 @@ class _Whole:
         factors: V / s, (batch, R, values).
         residual: W (y - mu) / s, (batch, values).
         weights: 1 / gain^2, (batch, K, groups), float64.
-        groups: where the groups of coefficients lie.
+        wavelets: of the field, which tell the groups of coefficients apart.
         likelihood: of the field.
     """
 
     factors: Tensor
     residual: Tensor
     weights: Tensor
-    groups: list[slice]
+    wavelets: Wavelets
     likelihood: CodeLikelihood
 
     @classmethod
     def of(cls, drawing: Drawing, wavelets: Wavelets, field: Tensor) -> _Whole:
-        groups = groups_of(wavelets.sizes)
         inverse = torch.exp(-drawing.log_noise)
         factors = wavelets(drawing.factors) * inverse[:, None]
         residual = wavelets(field - drawing.mean) * inverse
         weights = torch.exp(-2 * drawing.gain).double()
-        parts = [
-            factors[..., g].double() for g in groups
-        ]  # in float32 a sharp field's matrix may be indefinite
-        gram = torch.stack([part @ part.mT for part in parts], 1)
-        shift = torch.stack([(factors[..., g] @ residual[:, g, None]).squeeze(-1) for g in groups], 1).double()
-        squared = torch.stack([residual[:, g].square().sum(-1) for g in groups], 1).double()
+        groups, left = wavelets.split(factors), wavelets.split(residual)
+        # In float32 the matrix of a sharp field may be indefinite.
+        gram = torch.stack([part.double() @ part.double().mT for part in groups], 1)
+        pairs = zip(groups, left, strict=True)
+        shift = torch.stack([(part @ off[..., None]).squeeze(-1) for part, off in pairs], 1).double()
+        squared = torch.stack([off.square().sum(-1) for off in left], 1).double()
         counts = torch.tensor(wavelets.sizes, dtype=torch.float64, device=weights.device)
         likelihood = CodeLikelihood(
             torch.einsum("bkg,bgrs->bkrs", weights, gram),
@@ -156,12 +154,12 @@ class _Whole:
             2 * (drawing.log_noise.double().sum(1)[:, None] + (drawing.gain * counts).sum(-1)),
             residual.shape[-1],
         )
-        return cls(factors, residual, weights, groups, likelihood)
+        return cls(factors, residual, weights, wavelets, likelihood)
 
     def missed(self, code: Tensor) -> Tensor:
         """As ``CodeLikelihood.missed``, by the residual itself."""
         off = (self.residual[:, None] - code.float() @ self.factors).square()
-        return (self.weights * torch.stack([off[..., g].sum(-1) for g in self.groups], -1)).sum(-1)
+        return (self.weights * torch.stack([part.sum(-1) for part in self.wavelets.split(off)], -1)).sum(-1)
 
 
 def code_posterior(drawing: Drawing, wavelets: Wavelets, field: Tensor) -> CodePosterior:
@@ -178,7 +176,7 @@ def code_posterior(drawing: Drawing, wavelets: Wavelets, field: Tensor) -> CodeP
 def log_likelihood(drawing: Drawing, wavelets: Wavelets, field: Tensor, code: Tensor) -> Tensor:
     """log p(field | code, component, condition) of codes (batch, K, R), nats, (batch, K)."""
     whole = _Whole.of(drawing, wavelets, field)
-    return -0.5 * (whole.missed(code) + whole.likelihood.volume + whole.likelihood.values * _LOG_2PI).float()
+    return -0.5 * (whole.missed(code) + whole.likelihood.volume + whole.likelihood.values * LOG_2PI).float()
 
 
 @torch.no_grad()
@@ -224,6 +222,14 @@ class Modes:
         mean = (weights * self.mean).sum(-1)
         return mean, (weights * (self.std.square() + (self.mean - mean[..., None]).square())).sum(-1).sqrt()
 
+    def overall(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the code over components of these logits (batch, K), too: (batch, R) each,
+        float32."""
+        mean, std = (part.float() for part in self.moments())
+        weights = torch.softmax(logits, -1)[..., None]
+        expected = (weights * mean).sum(1)
+        return expected, (weights * (std.square() + (mean - expected[:, None]).square())).sum(1)
+
     def together(self, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The one Gaussian that modes weighted by ``gamma`` (batch, K, R, J) are in Jensen's bound.
 
@@ -245,5 +251,5 @@ class Modes:
     def log_prob(self, code: Tensor) -> Tensor:
         """Log density of codes (batch, K, R) in every component, (batch, K)."""
         off = (code.double()[..., None] - self.mean) / self.std
-        found = self.log_weights - self.std.log() - 0.5 * (off.square() + _LOG_2PI)
+        found = self.log_weights - self.std.log() - 0.5 * (off.square() + LOG_2PI)
         return torch.logsumexp(found, -1).sum(-1)

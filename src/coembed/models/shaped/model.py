@@ -13,24 +13,22 @@ generates. Kin: mixtures of factor analysers (Ghahramani and Hinton 1996), stoch
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from coembed.data.pairs import evenly_spaced
 from coembed.errors import ModelError
 from coembed.models.base import Latents, ScoredDraws, Trainable
 from coembed.models.conditional import ConditionalField
-from coembed.models.files import save_pretrained
-from coembed.models.nn import eval_mode, full_precision
+from coembed.models.nn import eval_mode, full_precision, seeded_dropout
 from coembed.models.shaped.config import ShapedConfig
 from coembed.models.shaped.density import CodePosterior, Modes, log_likelihood
 from coembed.models.shaped.network import Drawing
 from coembed.models.shaped.sampling import component_draws
 from coembed.models.shaped.start import start
 from coembed.models.shaped.steered import SteeredSampler
+from coembed.numerics.distributions import LOG_2PI
 
 START_ROWS = 20_000  # pairs that starting values are computed from, at most
 
@@ -65,14 +63,7 @@ class PhotoShaped(SteeredSampler, Trainable):
             ModelError: shapes that are not the config's, conditions and fields that are not as many, or a
                 channel that is constant everywhere.
         """
-        self._check(condition, self.config.condition_shape, "condition")
-        self._check(field, self.config.field_shape, "field")
-        if len(condition) != len(field):
-            raise ModelError(
-                f"field: got {len(field)} rows, expected one for each of {len(condition)} conditions"
-            )
-        rows = evenly_spaced(len(condition), START_ROWS)
-        self._measure(condition[rows].float(), field[rows].float())
+        rows = self._measure_pairs(condition, field, START_ROWS)
         start(self.network, self.wavelets, self._standardise(field[rows].float(), "field"))
 
     def loss(
@@ -86,30 +77,23 @@ class PhotoShaped(SteeredSampler, Trainable):
     ) -> tuple[dict[str, Tensor], Latents]:
         """As ``loss``, with codes for guidance: E[z | x] of the condition and E[z | y, x] of the field."""
         del warmup
-        drawing = self._draw_training(condition, generator)
-        found = self._exactly(drawing, field)
-        loss = -found.log_prob()
-        return {"total": loss, "field": loss}, ([self._expected(drawing)], [found.expected_code()])
+        return self._told(self._draw_training(condition, generator), self.standardise_field(field))
 
     def loss_and_draws(
         self, condition: Tensor, field: Tensor, n: int, *, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Latents, ScoredDraws]:
         """As ``loss_and_latents``, with n draws of every component, differentiable, from the same pass."""
-        drawing = self._draw_training(condition, generator)
-        found = self._exactly(drawing, field)
-        loss = -found.log_prob()
+        drawing, truth = self._draw_training(condition, generator), self.standardise_field(field)
+        parts, latents = self._told(drawing, truth)
         with full_precision(condition):
             samples = component_draws(drawing, self.wavelets, n, generator)
-            draws = ScoredDraws(samples, self.standardise_field(field), torch.softmax(drawing.logits, -1))
-        latents = [self._expected(drawing)], [found.expected_code()]
-        return {"total": loss, "field": loss}, latents, draws
+        return parts, latents, ScoredDraws(samples, truth, torch.softmax(drawing.logits, -1))
 
     @torch.no_grad()
     def latents(self, condition: Tensor, field: Tensor) -> Latents:
         """E[z | x] and E[z | y, x], (batch, R), each as the one layer there is."""
         with eval_mode(self):
-            drawing = self.encode(condition)
-            return [self._expected(drawing)], [self.posterior(drawing, field).expected_code()]
+            return self._told(self.encode(condition), self.standardise_field(field))[1]
 
     def latent_scales(self) -> Latents:
         """1 for every number of the code: the deviations that a model starts with."""
@@ -125,14 +109,14 @@ class PhotoShaped(SteeredSampler, Trainable):
         A number is in use if the posterior's mean departs from the prior's by a variance of 0.01 of the
         prior's. ``components_effective``: exponential of the mean responsibility's entropy.
         """
-        drawing = self.encode(condition)
-        found = self.posterior(drawing, field)
+        drawing, standardised = self.encode(condition), self.standardise_field(field)
+        found = self.posterior(drawing, standardised)
         code = (
             found.mean
             + (found.scale @ self._normal(found.mean.shape, generator)[..., None]).squeeze(-1).float()
         )
         weights = found.log_weights.exp()
-        gained = log_likelihood(drawing, self.wavelets, self.standardise_field(field), code)
+        gained = log_likelihood(drawing, self.wavelets, standardised, code)
         nats = (weights * (gained - (found.log_joint - torch.log_softmax(drawing.logits, -1)))).sum(-1)
         mean = weights.mean(0)
         return {
@@ -157,39 +141,27 @@ class PhotoShaped(SteeredSampler, Trainable):
             raise ModelError(f"particles: got {particles}, expected at least 1")
         with eval_mode(self):
             drawing, standardised = self.encode(condition), self.standardise_field(field)
-            found = self.posterior(drawing, field)
+            found = self.posterior(drawing, standardised)
             bound = found.log_prob()
             if particles > 1 and self.config.modes > 1:
                 weighted = self._importance(drawing, standardised, found, particles, generator)
                 bound = torch.maximum(bound, weighted)
-            height_width = self.config.field_shape[1] * self.config.field_shape[2]
-            return bound - self.field_std.log().sum() * height_width - self._log_volume(field)
-
-    def save_pretrained(self, folder: Path | str, *, task: str = "custom", card: str | None = None) -> None:
-        """Write the model to a folder (see ``coembed.save_pretrained``)."""
-        save_pretrained(self, folder, task=task, card=card)
+            return bound - self.field_log_volume(field)
 
     def _draw_training(self, condition: Tensor, generator: torch.Generator) -> Drawing:
-        # Dropout draws from torch's global generator; seeded here, it too depends on ``generator`` alone.
-        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device).item())
-        with torch.random.fork_rng([condition.device] if condition.is_cuda else []):
-            torch.manual_seed(seed)
+        with seeded_dropout(generator, condition):
             return self.encode(condition)
 
-    def _exactly(self, drawing: Drawing, field: Tensor) -> CodePosterior:
+    def _told(self, drawing: Drawing, field: Tensor) -> tuple[dict[str, Tensor], Latents]:
+        """Parts of the loss of standardised fields, and E[z | x] and E[z | y, x], (batch, R) each."""
         with full_precision(field):
-            return self.posterior(drawing, field)
-
-    def _expected(self, drawing: Drawing) -> Tensor:
-        weights = torch.softmax(drawing.logits, -1)
-        return (weights[..., None] * Modes.of(drawing).moments()[0].float()).sum(1)
+            found = self.posterior(drawing, field)
+        loss, expected = -found.log_prob(), Modes.of(drawing).overall(drawing.logits)[0]
+        return {"total": loss, "field": loss}, ([expected], [found.expected_code()])
 
     def _departure(self, drawing: Drawing, found: CodePosterior) -> Tensor:
         """Mean square of what fields move their codes by, in variances of the prior, (R,)."""
-        mean, std = Modes.of(drawing).moments()
-        weights = torch.softmax(drawing.logits, -1)[..., None]
-        expected = (weights * mean).sum(1)
-        variance = (weights * (std.square() + (mean - expected[:, None]).square())).sum(1)
+        expected, variance = Modes.of(drawing).overall(drawing.logits)
         return ((found.expected_code() - expected).square() / variance).mean(0)
 
     def _normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -210,7 +182,7 @@ class PhotoShaped(SteeredSampler, Trainable):
         for _ in range(particles):
             noise = self._normal(found.mean.shape, generator)
             code = found.mean + (found.scale @ noise[..., None]).squeeze(-1)
-            log_q = -0.5 * (noise.square().sum(-1) + noise.shape[-1] * math.log(2 * math.pi)) - volume
+            log_q = -0.5 * (noise.square().sum(-1) + noise.shape[-1] * LOG_2PI) - volume
             likelihood = log_likelihood(drawing, self.wavelets, field, code.float())
             rows.append(likelihood.double() + modes.log_prob(code) - log_q)
         weights = torch.logsumexp(torch.stack(rows), 0) - math.log(particles)

@@ -50,9 +50,15 @@ class DrawNoise:
         return DrawNoise(self.component, self.modes, code, detail)
 
 
-def rows_of(drawing: Drawing, index: Tensor) -> Drawing:
-    """Drawings of other examples, chosen and repeated by ``index`` (rows,)."""
-    return Drawing(**{part.name: getattr(drawing, part.name)[index] for part in fields(Drawing)})
+def drawing_of(drawing: Drawing, row: int) -> Drawing:
+    """The drawing of one condition of a batch, as a batch of one."""
+    return Drawing(**{part.name: getattr(drawing, part.name)[row : row + 1] for part in fields(Drawing)})
+
+
+def index_of(drawing: Drawing, rows: int) -> Tensor:
+    """The condition that each of so many rows is of, (rows,): draws are laid out sample by sample."""
+    batch = len(drawing.mean)
+    return torch.arange(batch, device=drawing.mean.device).repeat(rows // max(1, batch))
 
 
 def pick(log_weights: Tensor, noise: Tensor) -> Tensor:
@@ -76,16 +82,18 @@ class Picked:
     gain: Tensor
 
     @classmethod
-    def of(cls, drawing: Drawing, index: Tensor, noise: DrawNoise) -> Picked:
-        """Those that the noise (rows, ...) picks in the drawings ``index`` (rows,)."""
-        return cls.numbered(drawing, index, noise)[1]
+    def of(cls, drawing: Drawing, noise: DrawNoise) -> Picked:
+        """Those that the noise (rows, ...) picks, sample by sample of the drawings."""
+        return cls.numbered(drawing, noise)[1]
 
     @classmethod
-    def numbered(cls, drawing: Drawing, index: Tensor, noise: DrawNoise) -> tuple[Tensor, Picked]:
+    def numbered(cls, drawing: Drawing, noise: DrawNoise) -> tuple[Tensor, Picked]:
         """As ``of``, with the numbers of the components, (rows,)."""
+        index = index_of(drawing, len(noise.component))
         component = pick(drawing.logits[index], noise.component)
         mode = pick(drawing.mode_logits[index, component], noise.modes)[..., None]
-        mean, log_std = (part[index, component].gather(-1, mode)[..., 0] for part in _codes(drawing))
+        parts = (drawing.code_mean, drawing.code_log_std)
+        mean, log_std = (part[index, component].gather(-1, mode)[..., 0] for part in parts)
         return component, cls(mean, log_std.exp(), drawing.gain[index, component])
 
     def lerp(self, other: Picked, t: float) -> Picked:
@@ -97,7 +105,6 @@ class Picked:
 def decode(
     drawing: Drawing,
     wavelets: Wavelets,
-    index: Tensor,
     picked: Picked,
     noise: DrawNoise,
     temperatures: Sequence[float],
@@ -107,26 +114,25 @@ def decode(
     Args:
         drawing: of a batch of conditions.
         wavelets: of the fields.
-        index: (rows,), whose drawing each row is of.
-        picked: one per row.
+        picked: one per row, sample by sample.
         noise: one per row.
         temperatures: of code and of detail.
     """
     code = picked.mean + temperatures[0] * picked.std * noise.code
-    found = drawing.mean[index] + by_factors(drawing, index, code)
+    index = index_of(drawing, len(code))
+    found = drawing.mean[index] + by_factors(drawing, code)
     if temperatures[1]:
         log_scale = drawing.log_noise[index] + wavelets.expand(picked.gain)
         found = found + wavelets.inverse(temperatures[1] * log_scale.exp() * noise.detail)
     return found, code
 
 
-def by_factors(drawing: Drawing, index: Tensor, code: Tensor) -> Tensor:
-    """L z, (rows, c, h, w), of codes (rows, R) by the factors of the drawings ``index`` (rows,)."""
-    batch, shape = len(drawing.mean), drawing.mean.shape[1:]
-    if len(index) % batch == 0 and torch.equal(index, torch.arange(batch).repeat(len(index) // batch)):
-        found = torch.einsum("nbr,brv->nbv", code.view(-1, batch, code.shape[-1]), drawing.factors.flatten(2))
-        return found.reshape(len(index), *shape)
-    return torch.einsum("nr,nrv->nv", code, drawing.factors[index].flatten(2)).view(-1, *shape)
+def by_factors(drawing: Drawing, code: Tensor) -> Tensor:
+    """L z, (rows, c, h, w), of codes (rows, R), sample by sample of the drawings."""
+    batch, factors = drawing.factors.shape[:2]
+    samples = code.view(len(code) // max(1, batch), batch, factors)
+    found = torch.einsum("nbr,brv->nbv", samples, drawing.factors.flatten(2))
+    return found.reshape(len(code), *drawing.mean.shape[1:])
 
 
 def component_draws(drawing: Drawing, wavelets: Wavelets, n: int, generator: torch.Generator) -> Tensor:
@@ -144,7 +150,10 @@ def component_draws(drawing: Drawing, wavelets: Wavelets, n: int, generator: tor
         drawing.mode_logits.detach().expand(n, *drawing.mode_logits.shape),
         normal(n, batch, components, factors),
     )
-    mean, log_std = (p.expand(n, *p.shape).gather(-1, mode[..., None])[..., 0] for p in _codes(drawing))
+    mean, log_std = (
+        p.expand(n, *p.shape).gather(-1, mode[..., None])[..., 0]
+        for p in (drawing.code_mean, drawing.code_log_std)
+    )
     code = mean + log_std.exp() * normal(*mean.shape)
     found = drawing.mean.flatten(1)[:, None] + torch.einsum("nbkr,brv->nbkv", code, drawing.factors.flatten(2))
     scale = (drawing.log_noise[:, None] + wavelets.expand(drawing.gain)).exp()
@@ -163,7 +172,3 @@ def turn(a: Tensor, b: Tensor, t: float) -> Tensor:
     sine = angle.sin()
     arc = torch.sin((1 - t) * angle) / sine * a + torch.sin(t * angle) / sine * b
     return torch.where(sine > 1e-3, arc, torch.lerp(a, b, t))
-
-
-def _codes(drawing: Drawing) -> tuple[Tensor, Tensor]:
-    return drawing.code_mean, drawing.code_log_std

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from coembed.errors import ConfigError, DataError
 from coembed.models.nn import eval_mode
-from coembed.models.shaped.conditioned import Asked, Conditioned, asked_of, errors_of
+from coembed.models.shaped.conditioned import Asked, Conditioned, errors_of
 from coembed.models.shaped.network import Drawing
 from coembed.models.shaped.sampler import PhotoShapedSampler
-from coembed.models.shaped.sampling import DrawNoise, Picked, decode, rows_of
+from coembed.models.shaped.sampling import DrawNoise, Picked, decode, drawing_of
 from coembed.models.steering import Example, Hint
 from coembed.numerics.random import Streams
 
@@ -39,69 +39,62 @@ class SteeredSampler(PhotoShapedSampler):
         """
         with eval_mode(self):
             drawing = self.encode(condition)
-            asked = self._asked(drawing, hint, example)
             batch, shape = len(drawing.mean), self.config.field_shape
+            held = None if hint is None else self._fitting("hint", hint.field, batch)
+            near = None if example is None else self._fitting("example", example.field, batch, one=True)
             temperatures, streams = self.temperatures(temperature), Streams.of(generator, batch)
-            given = [
-                None if one is None else Conditioned(_row(drawing, i), self.wavelets, one)
-                for i, one in enumerate(asked)
-            ]
+            own = [drawing_of(drawing, i) for i in range(batch)]
+            given = [self._given(own[i], i, hint, held, example, near) for i in range(batch)]
             parts = []
             for count in self.chunks(n, batch):
                 noise = self.noise(streams, count)
                 fields = torch.empty(count, batch, *shape, device=self.field_mean.device)
-                for i, one in enumerate(given):
-                    fields[:, i] = self._agree(drawing, i, one, noise.rows(i, batch), temperatures)
-                if hint is not None:
-                    fields = self._hold(fields, hint)
+                for i in range(batch):
+                    fields[:, i] = self._agree(own[i], given[i], noise.rows(i, batch), temperatures)
+                if hint is not None and held is not None:
+                    fields = _hold(fields, hint, held)
                 parts.append(self.to_natural(fields))
             return torch.cat(parts)
 
-    def _asked(self, drawing: Drawing, hint: Hint | None, example: Example | None) -> list[Asked | None]:
-        """Observations of every condition.
+    def _fitting(self, name: str, field: Tensor, batch: int, *, one: bool = False) -> Tensor:
+        """A field of a hint or example, standardised; 0 where it is not a number.
 
         Raises:
-            DataError: a hint or example of another shape.
+            DataError: another shape, or not one per condition (or ``one`` for all).
         """
-        batch, shape, standardised = len(drawing.mean), self.config.field_shape, {}
-        for name, part, least in (("hint", hint, batch), ("example", example, 1)):
-            if part is None:
-                continue
-            if tuple(part.field.shape[1:]) != shape or len(part.field) not in (least, batch):
-                wanted = (batch, *shape)
-                raise DataError(f"the {name}'s field has shape {tuple(part.field.shape)}, expected {wanted}")
-            standardised[name] = self.standardise_field(part.field.nan_to_num())
-        return [
-            Asked.of(_row(drawing, i), self.wavelets, *asked_of(i, hint, example, standardised))
-            for i in range(batch)
-        ]
+        wanted = (batch, *self.config.field_shape)
+        if tuple(field.shape[1:]) != wanted[1:] or len(field) not in (batch, 1 if one else batch):
+            raise DataError(f"the {name}'s field has shape {tuple(field.shape)}, expected {wanted}")
+        return self.standardise_field(field.nan_to_num())
 
-    def _agree(
+    def _given(
         self,
         drawing: Drawing,
         row: int,
-        given: Conditioned | None,
-        noise: DrawNoise,
-        temperatures: tuple[float, float],
+        hint: Hint | None,
+        held: Tensor | None,
+        example: Example | None,
+        near: Tensor | None,
+    ) -> Conditioned | None:
+        """The distribution of one condition's fields given what is asked, or None where nothing is."""
+        fixed, target = None, None
+        if hint is not None and held is not None:
+            fixed = held[row], hint.covered[row], hint.variance[row] + hint.model_std**2
+        if example is not None and near is not None and example.closeness > 0:
+            target = near[row % len(near)], example.closeness
+        asked = Asked.of(drawing, self.wavelets, fixed, target)
+        return None if asked is None else Conditioned(drawing, self.wavelets, asked)
+
+    def _agree(
+        self, drawing: Drawing, given: Conditioned | None, noise: DrawNoise, temperatures: list[float]
     ) -> Tensor:
         """Draws of one condition, standardised (rows, c, h, w), moved where something is asked."""
-        index = torch.full_like(noise.component, row, dtype=torch.int64)
         if given is None:
-            return decode(drawing, self.wavelets, index, Picked.of(drawing, index, noise), noise, temperatures)[
-                0
-            ]
+            return decode(drawing, self.wavelets, Picked.of(drawing, noise), noise, temperatures)[0]
         component, picked = given.pick(noise)
-        fields = decode(drawing, self.wavelets, index, picked, noise, temperatures)[0]
+        fields = decode(drawing, self.wavelets, picked, noise, temperatures)[0]
         errors = temperatures[1] * errors_of(noise, len(given.asked.values))
         return given.move(fields, component, picked, errors)
-
-    def _hold(self, fields: Tensor, hint: Hint) -> Tensor:
-        """Draws (n, batch, c, h, w), standardised, with what is held of real fields, which are no draws."""
-        values = self.standardise_field(hint.field.nan_to_num())
-        variance = hint.model_std**2
-        share = variance / (variance + hint.variance) if variance else torch.zeros_like(values)
-        share = torch.where(hint.variance == 0, 1.0, share)
-        return torch.where(hint.covered, torch.lerp(fields, values.expand_as(fields), share.float()), fields)
 
     @torch.no_grad()
     def interpolate(
@@ -128,21 +121,25 @@ class SteeredSampler(PhotoShapedSampler):
             )
         with eval_mode(self):
             drawing = self.encode(condition)
-            batch, temperatures = len(drawing.mean), self.temperatures(temperature)
-            streams, index = Streams.of(generator, batch), torch.arange(batch, device=drawing.mean.device)
+            temperatures, streams = self.temperatures(temperature), Streams.of(generator, len(drawing.mean))
             noises: dict[int, DrawNoise] = {}
             for k in range(max(first, second) + 1):
                 noise = self.noise(streams, 1)
                 if k in (first, second):
                     noises[k] = noise
-            ends = [(noises[k], Picked.of(drawing, index, noises[k])) for k in (first, second)]
+            ends = [(noises[k], Picked.of(drawing, noises[k])) for k in (first, second)]
             fields = []
             for t in torch.linspace(0, 1, steps).tolist():
                 noise = ends[0][0].turn(ends[1][0], t)
                 picked = ends[0][1].lerp(ends[1][1], t)
-                fields.append(decode(drawing, self.wavelets, index, picked, noise, temperatures)[0])
+                fields.append(decode(drawing, self.wavelets, picked, noise, temperatures)[0])
             return torch.stack([self.to_natural(field) for field in fields])
 
 
-def _row(drawing: Drawing, row: int) -> Drawing:
-    return rows_of(drawing, torch.tensor([row], device=drawing.mean.device))
+def _hold(fields: Tensor, hint: Hint, values: Tensor) -> Tensor:
+    """Draws (n, batch, c, h, w), standardised, with what is held, ``values``, of real fields, which are no
+    draws."""
+    variance = hint.model_std**2
+    share = variance / (variance + hint.variance) if variance else torch.zeros_like(values)
+    share = torch.where(hint.variance == 0, 1.0, share)
+    return torch.where(hint.covered, torch.lerp(fields, values.expand_as(fields), share.float()), fields)

@@ -10,10 +10,10 @@ from PIL import Image
 import coembed
 from coembed.cli.main import main
 from coembed.editing.api import versions
+from coembed.editing.controls import Controls
 from coembed.editing.draw import plan
 from coembed.editing.layers import low_layers
 from coembed.editing.options import SampleOptions, SteeringOptions
-from coembed.editing.steering.controls import Controls
 from coembed.errors import ConfigError, DataError, ModelError, PhotoError
 from coembed.imaging.io.photo import read_photo
 from coembed.models import files

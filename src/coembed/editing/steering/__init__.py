@@ -1,1 +1,0 @@
-"""Wishes that a latent space can meet: near an example, with a part held, between two draws."""
